@@ -1,0 +1,7 @@
+//! The API server: everything goes through it.
+
+pub mod resources;
+pub mod status;
+
+/// Any API object, as JSON: resources are rows in a table, not Rust types.
+pub type Object = serde_json::Value;

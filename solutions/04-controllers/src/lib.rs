@@ -1,0 +1,1 @@
+//! The controllers: from what is wanted to what is.

@@ -1,0 +1,1 @@
+//! The kubelet: pods become processes.

@@ -1,0 +1,1 @@
+//! The proxy: a service's address leads to a ready pod.

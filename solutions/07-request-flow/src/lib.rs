@@ -1,0 +1,1 @@
+//! The request flow: a small kubectl, and one request followed through everything.
