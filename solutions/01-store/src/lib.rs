@@ -1,1 +1,3 @@
 //! The store: what etcd is to Kubernetes.
+
+pub mod storage;
