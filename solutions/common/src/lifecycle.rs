@@ -9,13 +9,21 @@ use tokio_util::sync::CancellationToken;
 pub struct Lifecycle {
     /// Cancelled when the component should end: finish what is under way, then return.
     pub shutdown: CancellationToken,
+    /// Cancelled, together with `shutdown`, when the component should end as if its machine had lost
+    /// its power: at once, with its processes, and without telling anybody.
+    pub unplugged: CancellationToken,
     started: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Lifecycle {
     /// A lifecycle that ends with `shutdown` and reports what it serves to `started`.
     pub fn new(shutdown: CancellationToken, started: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self { shutdown, started: Arc::new(started) }
+        Self { shutdown, unplugged: CancellationToken::new(), started: Arc::new(started) }
+    }
+
+    /// The same, that can also be unplugged. Whoever cancels `unplugged` then cancels `shutdown`.
+    pub fn with_unplugged(self, unplugged: CancellationToken) -> Self {
+        Self { unplugged, ..self }
     }
 
     /// A lifecycle that nobody listens to, for tests.
