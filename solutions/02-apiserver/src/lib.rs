@@ -1,5 +1,7 @@
 //! The API server: everything goes through it.
 
+pub mod discovery;
+pub mod negotiation;
 pub mod resources;
 pub mod status;
 

@@ -111,6 +111,8 @@ pub struct Resource {
     /// As what its objects are stored. Its own kind, but where two versions or groups show the same
     /// objects (events, autoscalers): those are converted on the way in and out.
     pub stored_as: GroupVersionKind,
+    /// What clients are warned of whenever they use it, if it is on its way out.
+    pub deprecation: Option<Cow<'static, str>>,
     /// A custom resource's own columns; built-in kinds have theirs in the `table` module.
     pub printer_columns: Vec<PrinterColumn>,
 }

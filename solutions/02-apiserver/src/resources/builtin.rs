@@ -55,9 +55,14 @@ pub fn builtin() -> Resources {
 fn core_group() -> Vec<Resource> {
     vec![
         of::<core::Binding>().only(&SEND),
-        of::<core::ComponentStatus>().short("cs").only(&["get", "list"]),
+        of::<core::ComponentStatus>()
+            .short("cs")
+            .only(&["get", "list"])
+            .deprecated("v1 ComponentStatus is deprecated in v1.19+"),
         of::<core::ConfigMap>().short("cm"),
-        of::<core::Endpoints>().short("ep"),
+        of::<core::Endpoints>()
+            .short("ep")
+            .deprecated("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
         of::<core::Event>().short("ev"),
         of::<core::LimitRange>().short("limits"),
         of::<core::Namespace>().short("ns").without("deletecollection").part("finalize", &["update"]).status(),

@@ -59,6 +59,7 @@ where
         schema: SchemaSource::Type(T::json_schema),
         schema_name: T::schema_name(),
         stored_as: gvk.clone(),
+        deprecation: None,
         printer_columns: Vec::new(),
         gvk,
     }
@@ -90,6 +91,11 @@ impl Resource {
 
     pub(super) fn without(mut self, verb: &str) -> Self {
         self.verbs.retain(|name| name != verb);
+        self
+    }
+
+    pub(super) fn deprecated(mut self, warning: &'static str) -> Self {
+        self.deprecation = Some(warning.into());
         self
     }
 
