@@ -1,0 +1,96 @@
+//! One number that only grows.
+//!
+//! A store could keep a clock, or a counter for every key. etcd keeps one counter for everything: each
+//! transaction that writes raises the *revision* by one, and whatever it writes is stamped with it.
+//! "Has anything changed since I looked?" is then a comparison of two numbers, whoever asks, about
+//! whatever keys.
+//!
+//! Each key carries three stamps ([`KeyValue`]): the revision that created it, the revision that last
+//! wrote it, and how often it has been written.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::history::{Change, Commit};
+use crate::index::View;
+use crate::storage::{KeyValue, Revision};
+use crate::store::Store;
+
+/// A write under way (etcd: `storeTxnWrite` in `server/storage/mvcc/kvstore_txn.go`).
+///
+/// Everything written through it belongs to one transaction and has one revision. It reads its own
+/// writes; nobody else sees them before [`commit`](Self::commit), and without it they never happened.
+#[derive(Debug)]
+pub struct Write<'a> {
+    pub(crate) store: &'a mut Store,
+    pub(crate) revision: Revision,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl Store {
+    /// Begins to write, at the store's next revision.
+    pub fn write(&mut self) -> Write<'_> {
+        // >>> step 1.1: write
+        let revision = self.revision + 1;
+        Write { store: self, revision, changes: Vec::new() }
+        // <<< step 1.1: write
+    }
+
+    /// The key as it is now, if it is there.
+    pub fn get(&self, key: &[u8]) -> Option<Arc<KeyValue>> {
+        // >>> step 1.1: get
+        self.index.latest(key).cloned()
+        // <<< step 1.1: get
+    }
+}
+
+impl Write<'_> {
+    /// Writes a value, and returns the key as it is now.
+    pub fn put(&mut self, key: Bytes, value: Bytes) -> Arc<KeyValue> {
+        // >>> step 1.1: put
+        let previous = self.store.index.latest(&key).cloned();
+        let (create_revision, version) = match &previous {
+            Some(previous) => (previous.create_revision, previous.version + 1),
+            None => (self.revision, 1),
+        };
+        let kv = Arc::new(KeyValue { key, value, create_revision, mod_revision: self.revision, version });
+        self.record(Change { kv: kv.clone(), previous });
+        kv
+        // <<< step 1.1: put
+    }
+
+    /// Makes it all happen, in one moment, and returns the store's revision afterwards.
+    ///
+    /// A transaction that changed nothing has no revision of its own.
+    pub fn commit(mut self) -> Revision {
+        // >>> step 1.1: commit
+        let changes = std::mem::take(&mut self.changes);
+        if !changes.is_empty() {
+            self.store.publish(Commit { revision: self.revision, changes });
+        }
+        self.store.revision()
+        // <<< step 1.1: commit
+    }
+
+    /// The store with what has been written so far.
+    pub fn view(&self) -> View<'_> {
+        let now = if self.changes.is_empty() { self.store.revision } else { self.revision };
+        self.store.view(now)
+    }
+
+    /// Puts a key's new version into the index and remembers the change for the commit.
+    pub(crate) fn record(&mut self, change: Change) {
+        self.store.index.push(change.kv.clone());
+        self.changes.push(change);
+    }
+}
+
+impl Drop for Write<'_> {
+    /// What was not committed never happened.
+    fn drop(&mut self) {
+        for change in self.changes.drain(..).rev() {
+            self.store.index.pop(&change.kv.key);
+        }
+    }
+}
