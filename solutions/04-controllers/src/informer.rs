@@ -1,0 +1,217 @@
+//! An informer's cache: every object of one kind, as the API server last told it.
+//!
+//! A controller never asks the API server what there is. It keeps a copy, fed by one list and then a
+//! watch, and decides by that copy alone. Two things make the copy worth trusting. A watch can break
+//! for longer than the server remembers, and then the list comes again: whatever it doesn't contain
+//! any more was deleted while nobody looked, and the cache must say so. And indexes make the usual
+//! questions (whose pods are these? which pods have this label?) cost what their answer costs.
+//!
+//! Upstream: `k8s.io/client-go/tools/cache` (`reflector.go`, `delta_fifo.go`, `thread_safe_store.go`).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use kube::Resource;
+use kube::runtime::watcher::Event;
+
+use crate::objects::{Key, controller_of};
+use crate::selector;
+
+/// How one object changed: it came (no `old`), it changed (both), or it went (no `new`).
+#[derive(Clone, Debug)]
+pub struct Delta<K> {
+    /// What the cache held before.
+    pub old: Option<Arc<K>>,
+    /// What it holds now.
+    pub new: Option<Arc<K>>,
+}
+
+impl<K> Delta<K> {
+    /// The object as it is, or as it was before it went.
+    pub fn latest(&self) -> Option<&Arc<K>> {
+        self.new.as_ref().or(self.old.as_ref())
+    }
+
+    /// What there is of the two, old before new.
+    pub fn both(&self) -> impl Iterator<Item = &Arc<K>> {
+        self.old.iter().chain(self.new.iter())
+    }
+}
+
+/// One index, many questions: what an object can be found by, besides its key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Term {
+    /// The uid of the owner that manages it.
+    Controller(String),
+    /// It has no such owner.
+    Orphan(String),
+    /// Namespace, and one label's name and value.
+    Label(String, String, String),
+}
+
+/// Every object of one kind. It starts out of sync, and is in sync from the end of the first list.
+#[derive(Debug)]
+pub struct Cache<K> {
+    objects: BTreeMap<Key, Arc<K>>,
+    index: HashMap<Term, BTreeSet<Key>>,
+    /// While a list is coming in: what it hasn't confirmed yet.
+    unconfirmed: Option<BTreeSet<Key>>,
+    synced: bool,
+}
+
+impl<K> Default for Cache<K> {
+    fn default() -> Self {
+        Self { objects: BTreeMap::new(), index: HashMap::new(), unconfirmed: None, synced: false }
+    }
+}
+
+impl<K: Resource> Cache<K> {
+    /// Takes in what a list or a watch says, and returns what that changed.
+    ///
+    /// A list arrives as `Init`, one `InitApply` for each object, `InitDone`; a watch as `Apply` and
+    /// `Delete`. An object that comes again in the version that the cache holds changes nothing.
+    pub fn apply(&mut self, event: Event<K>) -> Vec<Delta<K>> {
+        // >>> step 4.1: apply
+        match event {
+            Event::Init => {
+                self.unconfirmed = Some(self.objects.keys().cloned().collect());
+                Vec::new()
+            }
+            Event::InitApply(object) => {
+                if let Some(unconfirmed) = &mut self.unconfirmed {
+                    unconfirmed.remove(&Key::of(&object));
+                }
+                self.put(object).into_iter().collect()
+            }
+            Event::InitDone => {
+                self.synced = true;
+                let gone = self.unconfirmed.take().unwrap_or_default();
+                gone.iter().filter_map(|key| self.remove(key)).collect()
+            }
+            Event::Apply(object) => self.put(object).into_iter().collect(),
+            Event::Delete(object) => {
+                // The last state counts: it says, for one, whether the deletion had been asked for.
+                let key = Key::of(&object);
+                self.put(object);
+                self.remove(&key).into_iter().collect()
+            }
+        }
+        // <<< step 4.1: apply
+    }
+
+    fn put(&mut self, object: K) -> Option<Delta<K>> {
+        // >>> step 4.1: put
+        let (key, new) = (Key::of(&object), Arc::new(object));
+        let old = self.objects.insert(key.clone(), new.clone());
+        if let Some(old) = &old {
+            let version = &old.meta().resource_version;
+            if version.is_some() && *version == new.meta().resource_version {
+                return None;
+            }
+            self.unindex(&key, old.meta());
+        }
+        for term in terms(new.meta()) {
+            self.index.entry(term).or_default().insert(key.clone());
+        }
+        Some(Delta { old, new: Some(new) })
+        // <<< step 4.1: put
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Delta<K>> {
+        // >>> step 4.1: remove
+        let old = self.objects.remove(key)?;
+        self.unindex(key, old.meta());
+        Some(Delta { old: Some(old), new: None })
+        // <<< step 4.1: remove
+    }
+
+    fn unindex(&mut self, key: &Key, meta: &ObjectMeta) {
+        for term in terms(meta) {
+            if let Some(keys) = self.index.get_mut(&term) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.index.remove(&term);
+                }
+            }
+        }
+    }
+
+    /// Whether one list has come in whole. Before that, "there is none" means nothing.
+    pub fn synced(&self) -> bool {
+        self.synced
+    }
+
+    /// The object at `key`.
+    pub fn get(&self, key: &Key) -> Option<&Arc<K>> {
+        self.objects.get(key)
+    }
+
+    /// The object called `name` in `namespace`.
+    pub fn find(&self, namespace: &str, name: &str) -> Option<&Arc<K>> {
+        self.objects.get(&Key::new(namespace, name))
+    }
+
+    /// Every object, in the order of namespaces and names.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<K>> {
+        self.objects.values()
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// Every object of one namespace, in the order of names.
+    pub fn in_namespace<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Arc<K>> {
+        let from = Key::new(namespace, "");
+        self.objects.range(from..).take_while(move |(key, _)| key.namespace == namespace).map(|(_, object)| object)
+    }
+
+    /// The objects that the owner with this uid manages.
+    pub fn controlled_by(&self, uid: &str) -> Vec<Arc<K>> {
+        self.at(&Term::Controller(uid.to_owned()))
+    }
+
+    /// The objects of a namespace that nobody manages.
+    pub fn orphans(&self, namespace: &str) -> Vec<Arc<K>> {
+        self.at(&Term::Orphan(namespace.to_owned()))
+    }
+
+    /// The objects of a namespace that match `selector`.
+    pub fn select(&self, namespace: &str, selector: &LabelSelector) -> Vec<Arc<K>> {
+        // >>> step 4.1: select
+        let matches = |object: &Arc<K>| selector::matches(selector, object.meta().labels.as_ref());
+        let terms = selector.match_labels.iter().flatten();
+        let sizes = terms.map(|(name, value)| {
+            let term = Term::Label(namespace.to_owned(), name.clone(), value.clone());
+            (self.index.get(&term).map_or(0, BTreeSet::len), term)
+        });
+        // The rarest label leaves the fewest objects to look at.
+        match sizes.min_by_key(|(size, _)| *size) {
+            Some((_, term)) => self.at(&term).into_iter().filter(matches).collect(),
+            None => self.in_namespace(namespace).filter(|object| matches(object)).cloned().collect(),
+        }
+        // <<< step 4.1: select
+    }
+
+    fn at(&self, term: &Term) -> Vec<Arc<K>> {
+        let keys = self.index.get(term).into_iter().flatten();
+        keys.filter_map(|key| self.objects.get(key)).cloned().collect()
+    }
+}
+
+fn terms(meta: &ObjectMeta) -> impl Iterator<Item = Term> {
+    let namespace = meta.namespace.clone().unwrap_or_default();
+    let owner = match controller_of(meta) {
+        Some(owner) => Term::Controller(owner.uid.clone()),
+        None => Term::Orphan(namespace.clone()),
+    };
+    let labels = meta.labels.iter().flatten();
+    labels.map(move |(name, value)| Term::Label(namespace.clone(), name.clone(), value.clone())).chain([owner])
+}

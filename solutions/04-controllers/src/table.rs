@@ -1,0 +1,98 @@
+//! The table of controllers: a controller is a file, and a line here.
+
+use crate::Error;
+use crate::Options;
+use crate::controller::Controller;
+use crate::deployment_controller::DeploymentController;
+use crate::replica_set_controller::ReplicaSetController;
+use crate::root_ca::RootCaPublisher;
+use crate::service_account::ServiceAccountController;
+
+/// One controller: its name for `--controllers`, how many keys it looks at at once, and how it is
+/// made; `None` if an option that it needs wasn't given.
+pub struct Row {
+    /// The name.
+    pub name: &'static str,
+    /// How many keys at once.
+    pub workers: fn(&Options) -> usize,
+    /// Makes it.
+    pub make: fn(&Options) -> Result<Option<Box<dyn Controller>>, Error>,
+}
+
+/// Every controller there is.
+pub const TABLE: &[Row] = &[
+    Row {
+        name: "deployment-controller",
+        workers: |options| options.concurrent_deployment_syncs,
+        make: |_| made(DeploymentController),
+    },
+    Row {
+        name: "replicaset-controller",
+        workers: |options| options.concurrent_replicaset_syncs,
+        make: |_| made(ReplicaSetController::default()),
+    },
+    Row {
+        name: "serviceaccount-controller",
+        workers: |options| options.concurrent_serviceaccount_syncs,
+        make: |_| made(ServiceAccountController),
+    },
+    Row {
+        name: "root-ca-certificate-publisher-controller",
+        workers: |_| 1,
+        make: |options| {
+            let Some(path) = &options.root_ca_file else { return Ok(None) };
+            let certificate = std::fs::read_to_string(path)
+                .map_err(|cause| Error::RootCa { path: path.display().to_string(), cause })?;
+            made(RootCaPublisher::new(certificate))
+        },
+    },
+];
+
+fn made(controller: impl Controller + 'static) -> Result<Option<Box<dyn Controller>>, Error> {
+    Ok(Some(Box::new(controller)))
+}
+
+/// The rows that `--controllers` asks for: `*` is all, `name` is one, `-name` is all but one.
+///
+/// # Errors
+/// If a name isn't one of a controller.
+pub fn chosen(wanted: &[String]) -> Result<Vec<&'static Row>, Error> {
+    for name in wanted.iter().map(|name| name.strip_prefix('-').unwrap_or(name)) {
+        if name != "*" && !TABLE.iter().any(|row| row.name == name) {
+            let known = TABLE.iter().map(|row| row.name).collect::<Vec<_>>().join(", ");
+            return Err(Error::UnknownController { name: name.to_owned(), known });
+        }
+    }
+    let is_chosen = |row: &&Row| {
+        let named = |wanted: &String| wanted == row.name;
+        let refused = |wanted: &String| wanted.strip_prefix('-') == Some(row.name);
+        wanted.iter().any(named) || (wanted.iter().any(|name| name == "*") && !wanted.iter().any(refused))
+    };
+    Ok(TABLE.iter().filter(is_chosen).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(wanted: &[&str]) -> Vec<&'static str> {
+        let wanted: Vec<_> = wanted.iter().map(|name| (*name).to_owned()).collect();
+        chosen(&wanted).unwrap().iter().map(|row| row.name).collect()
+    }
+
+    #[test]
+    fn all_one_and_all_but_one() {
+        assert_eq!(names(&["*"]).len(), TABLE.len());
+        assert_eq!(names(&["replicaset-controller"]), ["replicaset-controller"]);
+        let others = names(&["*", "-replicaset-controller"]);
+        assert_eq!(others.len(), TABLE.len() - 1);
+        assert!(!others.contains(&"replicaset-controller"));
+        assert!(names(&["-replicaset-controller"]).is_empty());
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_is_refused() {
+        let error = chosen(&["replicaset".to_owned()]).err().unwrap().to_string();
+        assert!(error.contains("\"replicaset\"") && error.contains("replicaset-controller"), "{error}");
+    }
+}
