@@ -13,6 +13,7 @@ use futures::Stream;
 /// A point in the store's history. Every transaction that writes has its own, one above the last.
 pub type Revision = i64;
 
+// ANCHOR: key_value
 /// A key with its value, and where in history it stands (`mvccpb.KeyValue`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyValue {
@@ -27,6 +28,7 @@ pub struct KeyValue {
     /// How often it has been written since it was created, beginning at 1.
     pub version: i64,
 }
+// ANCHOR_END: key_value
 
 /// Asks for keys from `start` up to, not including, `end` (`RangeRequest`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
