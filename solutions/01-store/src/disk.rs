@@ -20,10 +20,7 @@ pub enum DiskError {
         directory: String,
     },
     /// The files are not what a store has written.
-    #[error(
-        "{directory} is damaged: {cause}. Nothing in it has been changed. Restore it from a backup, or move it away \
-         to start with an empty store"
-    )]
+    #[error("{directory} is damaged: {cause}. Restore it from a backup, or move it away to start with an empty store")]
     Damaged {
         /// The store's directory.
         directory: String,
@@ -63,7 +60,7 @@ pub trait Disk: Send {
     ///
     /// # Errors
     /// If something can't be read; then nothing that was handed over may be used.
-    fn load(&self, each: &mut dyn FnMut(KeyValue)) -> Result<(), DiskError>;
+    fn load(&mut self, each: &mut dyn FnMut(KeyValue)) -> Result<(), DiskError>;
 
     /// Adds what transactions have written. Durable only after the next [`sync`](Self::sync).
     ///
@@ -93,7 +90,7 @@ impl Disk for NoDisk {
         Ok(FIRST_REVISION)
     }
 
-    fn load(&self, _each: &mut dyn FnMut(KeyValue)) -> Result<(), DiskError> {
+    fn load(&mut self, _each: &mut dyn FnMut(KeyValue)) -> Result<(), DiskError> {
         Ok(())
     }
 

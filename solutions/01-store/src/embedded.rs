@@ -1,5 +1,6 @@
 //! The store as a library: the heart, a disk, and the thread between them.
 
+use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -14,6 +15,7 @@ use crate::disk::{Disk, DiskError, NoDisk};
 use crate::feed::Feed;
 use crate::limits;
 use crate::shared::Shared;
+use crate::sled_disk::SledDisk;
 use crate::storage::{
     RangeRequest, RangeResponse, Revision, Storage, StorageError, Txn, TxnResponse, WatchRequest, WatchStream,
 };
@@ -54,6 +56,14 @@ pub struct Embedded {
 }
 
 impl Embedded {
+    /// Opens the store in `directory`, creating both if need be. Blocks while it loads.
+    ///
+    /// # Errors
+    /// If the directory is in use, damaged, written by another version, or can't be read and written.
+    pub fn open(directory: &Path, options: Options) -> Result<Self, DiskError> {
+        Self::on(Box::new(SledDisk::open(directory)?), options)
+    }
+
     /// An empty store that lives as long as its process.
     pub fn ephemeral() -> Self {
         let options = Options::default();
@@ -64,7 +74,7 @@ impl Embedded {
     ///
     /// # Errors
     /// If the disk can't be read.
-    pub fn on(disk: Box<dyn Disk>, options: Options) -> Result<Self, DiskError> {
+    pub fn on(mut disk: Box<dyn Disk>, options: Options) -> Result<Self, DiskError> {
         let mut store = Store::with(disk.oldest()?, options.watch_queue);
         disk.load(&mut |kv| store.load(kv))?;
         Ok(Self::start(disk, store, &options))

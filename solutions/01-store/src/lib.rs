@@ -7,7 +7,8 @@
 //!   [revisions](revision), an [index] of every key's versions, a [history] of every revision's changes,
 //!   [transactions](txn) and [watchers](watch), and [compaction]. [`Store::step`](store::Store::step) is
 //!   the one way to write.
-//!   the gate ([shared]) through which nothing passes that isn't on disk; and [`Embedded`], which is all
+//! - The shell: one writer thread between the heart and a [disk], which is [sled](sled_disk);
+//!   the gate through which nothing passes that isn't on disk; and [`Embedded`], which is all
 //!   of it behind the [`Storage`](storage::Storage) trait.
 //!
 //! ```
@@ -32,6 +33,7 @@ pub mod keys;
 pub mod limits;
 pub mod revision;
 mod shared;
+pub mod sled_disk;
 pub mod storage;
 pub mod store;
 pub mod txn;
