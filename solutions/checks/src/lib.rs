@@ -86,6 +86,7 @@ impl Rng {
     }
 
     /// The next number, any of 2⁶⁴.
+    #[allow(clippy::should_implement_trait, reason = "numbers without end: nobody iterates over them")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
