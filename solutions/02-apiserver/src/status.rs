@@ -17,6 +17,9 @@ pub struct Cause {
     pub field: String,
 }
 
+/// The reason of what is answered as a plain page, not as a `Status`.
+pub(crate) const PAGE: &str = "(page)";
+
 /// A refusal. Turned into a `Status` body by [`Failure::body`].
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{message}")]
@@ -133,6 +136,23 @@ impl Failure {
     /// 410: that revision is no longer kept.
     pub fn expired(message: impl Into<String>) -> Self {
         Self::new(410, "Expired", message)
+    }
+
+    /// 404 outside of any API: a page, not a `Status`.
+    pub fn no_page() -> Self {
+        Self::new(404, PAGE, "404 page not found\n")
+    }
+
+    /// 504: a revision that is yet to come. `retry` says whether it is worth asking again.
+    pub fn too_new(wanted: i64, current: i64, retry: bool) -> Self {
+        let mut details = json!({
+            "causes": [{ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" }],
+        });
+        if retry {
+            details["retryAfterSeconds"] = json!(1);
+        }
+        let message = format!("Timeout: Too large resource version: {wanted}, current: {current}");
+        Self { details: Some(details), retry_after: retry.then_some(1), ..Self::new(504, "Timeout", message) }
     }
 
     /// 500: our own fault.

@@ -1,0 +1,223 @@
+//! The way of every request: parse → authenticate → authorize → handle → present.
+//!
+//! What a handler does inside is the same for every resource, too: decode → default → mutate →
+//! validate → admit → store. What differs stands in the resource's row. Upstream:
+//! `k8s.io/apiserver/pkg/server/config.go`, `DefaultBuildHandlerChain`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures::{Stream, StreamExt};
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, Method};
+use kubesmith_common::serve::Peer;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use crate::answer::Answer;
+use crate::authenticate::{User, authenticate};
+use crate::authorize::authorize;
+use crate::negotiate::{Accept, accept};
+use crate::query::{self, Query};
+use crate::request::{self, RequestInfo};
+use crate::resources::Resource;
+use crate::server::Server;
+use crate::status::Failure;
+use crate::{create, delete, list, patch, root, subresources, update, watch};
+
+/// How large a body may be (upstream: `MaxRequestBodyBytes`).
+const BODY_LIMIT: usize = 3 * 1024 * 1024;
+
+/// A request about a resource, on its way.
+pub struct Call {
+    /// The server.
+    pub server: Arc<Server>,
+    /// What is asked for.
+    pub info: RequestInfo,
+    /// The method.
+    pub method: Method,
+    /// The parameters.
+    pub query: Query,
+    /// The parameters as they came.
+    pub raw_query: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// Who asks.
+    pub user: User,
+    /// In which form the answer should be.
+    pub accept: Accept,
+    /// The row of the resource.
+    pub resource: Arc<Resource>,
+    /// The body.
+    pub body: Bytes,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Call {
+    /// The object's key in the store, below the resource's prefix: `namespace/name`, or `name`.
+    pub fn key_of(&self, name: &str) -> String {
+        if self.resource.namespaced { format!("{}/{name}", self.info.namespace) } else { name.to_owned() }
+    }
+
+    /// A header, if it is text.
+    pub fn header(&self, name: http::HeaderName) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The body's media type, without parameters.
+    pub fn media_type(&self) -> &str {
+        self.header(CONTENT_TYPE).split(';').next().unwrap_or_default().trim()
+    }
+
+    /// The client's program.
+    pub fn user_agent(&self) -> &str {
+        self.header(USER_AGENT)
+    }
+
+    /// Tells the client something in a `Warning` header.
+    pub fn warn(&self, warning: impl Into<String>) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        let warning = warning.into();
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+
+    /// 404 for the object that is asked for.
+    pub fn not_found(&self) -> Failure {
+        Failure::not_found(&self.resource.gvk.group, &self.resource.plural, &self.info.name)
+    }
+
+    /// 409 for the object that is asked for.
+    pub fn conflict(&self, why: &str) -> Failure {
+        Failure::conflict(&self.resource.gvk.group, &self.resource.plural, &self.info.name, why)
+    }
+}
+
+/// All of the server as a warp filter: one for every path, since the table of resources can change.
+pub fn routes(server: Arc<Server>) -> BoxedFilter<(Response,)> {
+    let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::any()
+        .map(move || server.clone())
+        .and(warp::method())
+        .and(warp::path::full())
+        .and(raw_query)
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<Peer>())
+        .and(warp::body::stream())
+        .then(
+            async |server, method, path: warp::path::FullPath, raw_query: String, headers, peer: Option<Peer>, body| {
+                let head = Head { method, path: query::decode(path.as_str()), raw_query, headers, peer };
+                let head_only = head.method == Method::HEAD;
+                let answer = handle(server, head, body).await.unwrap_or_else(Answer::from);
+                let mut response = answer.into_response();
+                if head_only {
+                    *response.body_mut() = Default::default();
+                }
+                response
+            },
+        )
+        .boxed()
+}
+
+struct Head {
+    method: Method,
+    path: String,
+    raw_query: String,
+    headers: HeaderMap,
+    peer: Option<Peer>,
+}
+
+async fn handle<S, B>(server: Arc<Server>, head: Head, body: S) -> Result<Answer, Failure>
+where
+    S: Stream<Item = Result<B, warp::Error>> + Send,
+    B: Buf,
+{
+    let query = Query::parse(&head.raw_query);
+    let info = request::parse(head.method.as_str(), &head.path, &query);
+    let user = authenticate(head.peer.as_ref(), &head.headers)?;
+    authorize(&user, &info)?;
+    let accepted = head.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    if !info.is_resource {
+        return root::answer(&server, &info, &query, accepted).await;
+    }
+    let resource = find(&server, &info)?;
+    let accept = accept(accepted)?;
+    let body = if matches!(head.method, Method::GET | Method::HEAD) { Bytes::new() } else { read_body(body).await? };
+    let Head { method, headers, raw_query, .. } = head;
+    let warnings = Mutex::default();
+    let call = Call { server, info, method, query, raw_query, headers, user, accept, resource, body, warnings };
+    let answer = Box::pin(dispatch(&call)).await;
+    let warnings = call.warnings.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(answer.unwrap_or_else(Answer::from).warn(&warnings))
+}
+
+/// The row that a request is about.
+fn find(server: &Server, info: &RequestInfo) -> Result<Arc<Resource>, Failure> {
+    let resources = server.resources();
+    let row = resources.find(&info.group, &info.version, &info.resource);
+    match row {
+        Some(row) if fits(row, info) => Ok(row.clone()),
+        _ if !resources.iter().any(|row| row.gvk.group == info.group) => Err(Failure::no_page()),
+        _ => Err(Failure::no_such_path()),
+    }
+}
+
+/// Whether a path makes sense for a resource: namespaced or not, and not too long.
+fn fits(row: &Resource, info: &RequestInfo) -> bool {
+    let scope = row.namespaced || info.namespace.is_empty() || info.resource == "namespaces";
+    let named = !row.namespaced || info.name.is_empty() || !info.namespace.is_empty();
+    let part = info.subresource.is_empty() || row.has(&info.subresource);
+    let length = info.parts <= 3 || info.subresource == "proxy";
+    scope && named && part && length
+}
+
+async fn read_body<S, B>(body: S) -> Result<Bytes, Failure>
+where
+    S: Stream<Item = Result<B, warp::Error>> + Send,
+    B: Buf,
+{
+    let mut body = std::pin::pin!(body);
+    let mut whole = BytesMut::new();
+    while let Some(piece) = body.next().await {
+        let mut piece = piece.map_err(|error| Failure::bad_request(format!("cannot read the body: {error}")))?;
+        if whole.len() + piece.remaining() > BODY_LIMIT {
+            return Err(Failure::new(
+                413,
+                "RequestEntityTooLarge",
+                format!("Request entity too large: limit is {BODY_LIMIT}"),
+            ));
+        }
+        while piece.has_remaining() {
+            let chunk = piece.chunk().len();
+            whole.extend_from_slice(&piece.copy_to_bytes(chunk));
+        }
+    }
+    Ok(whole.freeze())
+}
+
+async fn dispatch(call: &Call) -> Result<Answer, Failure> {
+    let info = &call.info;
+    if let Some(subresource) = call.resource.subresource(&info.subresource) {
+        if !subresource.verbs.iter().any(|verb| *verb == info.verb) {
+            return Err(Failure::method_not_allowed());
+        }
+        return subresources::handle(call).await;
+    }
+    if !call.resource.allows(&info.verb) {
+        return Err(Failure::method_not_allowed());
+    }
+    match info.verb.as_str() {
+        "get" => list::get(call).await,
+        "list" => list::list(call).await,
+        "watch" => watch::watch(call).await,
+        "create" => create::create(call).await,
+        "update" => update::update(call).await,
+        "patch" => patch::patch(call).await,
+        "delete" => delete::delete(call).await,
+        "deletecollection" => delete::collection(call).await,
+        _ => Err(Failure::method_not_allowed()),
+    }
+}
+

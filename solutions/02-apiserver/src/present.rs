@@ -1,0 +1,155 @@
+//! How an answer looks: the object itself, a table for people, or metadata alone; JSON or YAML.
+//!
+//! The common case, the object itself in JSON, is bytes that were encoded long ago.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use kubesmith_store::storage::Revision;
+use serde_json::json;
+
+use crate::answer::Answer;
+use crate::cache::Cached;
+use crate::negotiate::{Accept, Encoding, Form};
+use crate::pipeline::Call;
+use crate::registry::Written;
+use crate::status::Failure;
+use crate::{Object, convert, encode, table};
+
+/// A list's items are sent in pieces of about this size.
+const PIECE: usize = 64 * 1024;
+
+/// One object as the store has it: already encoded, and decoded only if somebody must look into it.
+pub fn stored(call: &Call, code: u16, bytes: Bytes) -> Result<Answer, Failure> {
+    if call.accept == Accept::default() && convert::is_native(&call.resource) {
+        return Ok(Answer::json(code, bytes));
+    }
+    let object = serde_json::from_slice(&bytes).map_err(Failure::internal)?;
+    Ok(object_as(call, code, convert::from_stored(&call.resource, object)))
+}
+
+/// An object that has just been written.
+pub fn written(call: &Call, code: u16, written: Written) -> Result<Answer, Failure> {
+    stored(call, code, written.bytes)
+}
+
+/// One object that is in the version of the request.
+pub fn object_as(call: &Call, code: u16, object: Object) -> Answer {
+    encoded(call, code, &formed(call, object))
+}
+
+/// One object in the form that the client wants.
+pub fn formed(call: &Call, object: Object) -> Object {
+    match call.accept.form {
+        Form::Object => object,
+        Form::Table => {
+            let metadata = json!({ "resourceVersion": object["metadata"]["resourceVersion"] });
+            table::render(&call.resource, &[object], metadata, include_object(call), Timestamp::now())
+        }
+        Form::Metadata | Form::MetadataList => table::partial_metadata(&object),
+    }
+}
+
+/// Something that has the form already, in the encoding that the client wants.
+pub fn encoded(call: &Call, code: u16, object: &Object) -> Answer {
+    match call.accept.encoding {
+        Encoding::Json => Answer::object(code, object),
+        Encoding::Yaml => match serde_yaml::to_string(object) {
+            Ok(text) => Answer::bytes(code, "application/yaml", text),
+            Err(error) => Failure::internal(error).into(),
+        },
+    }
+}
+
+/// What a table's rows carry of the object beside its cells.
+pub fn include_object(call: &Call) -> table::IncludeObject {
+    match call.query.get("includeObject") {
+        Some("None") => table::IncludeObject::None,
+        Some("Object") => table::IncludeObject::Object,
+        _ => table::IncludeObject::Metadata,
+    }
+}
+
+/// What stands at a list's head.
+pub struct ListMeta {
+    /// The revision of which the list is.
+    pub revision: Revision,
+    /// Where to go on, if there is more.
+    pub next: Option<String>,
+    /// How many objects are left, if that is known.
+    pub remaining: Option<usize>,
+}
+
+impl ListMeta {
+    fn object(&self) -> Object {
+        let mut metadata = json!({ "resourceVersion": self.revision.to_string() });
+        if let Some(next) = &self.next {
+            metadata["continue"] = json!(next);
+        }
+        if let Some(remaining) = self.remaining {
+            metadata["remainingItemCount"] = json!(remaining);
+        }
+        metadata
+    }
+}
+
+/// A list of objects as the cache has them.
+pub fn list(call: &Call, items: &[std::sync::Arc<Cached>], meta: &ListMeta) -> Result<Answer, Failure> {
+    if call.accept == Accept::default() && convert::is_native(&call.resource) {
+        return Ok(list_of_bytes(call, items, meta));
+    }
+    let objects = items.iter().map(|item| convert::from_stored(&call.resource, item.object())).collect();
+    Ok(list_as(call, objects, meta))
+}
+
+fn head(call: &Call, meta: &ListMeta) -> String {
+    let (kind, version) = (json!(call.resource.list_kind), json!(call.resource.api_version()));
+    format!("{{\"kind\":{kind},\"apiVersion\":{version},\"metadata\":{},\"items\":[", meta.object())
+}
+
+/// A list of decoded objects in the version of the request.
+pub fn list_as(call: &Call, mut objects: Vec<Object>, meta: &ListMeta) -> Answer {
+    let metadata = meta.object();
+    let list = match call.accept.form {
+        Form::Table => {
+            table::render(&call.resource, &objects, metadata, include_object(call), Timestamp::now())
+        }
+        Form::Metadata | Form::MetadataList => table::partial_metadata_list(&objects, metadata),
+        Form::Object => {
+            if !convert::keeps_kind_in_lists(&call.resource) {
+                for item in objects.iter_mut().filter_map(Object::as_object_mut) {
+                    item.remove("kind");
+                    item.remove("apiVersion");
+                }
+            }
+            json!({ "kind": call.resource.list_kind, "apiVersion": call.resource.api_version(),
+                    "metadata": metadata, "items": objects })
+        }
+    };
+    encoded(call, 200, &list)
+}
+
+fn list_of_bytes(call: &Call, items: &[std::sync::Arc<Cached>], meta: &ListMeta) -> Answer {
+    let whole = convert::keeps_kind_in_lists(&call.resource);
+    let mut pieces: Vec<Result<Bytes, std::io::Error>> = Vec::new();
+    let mut piece = head(call, meta).into_bytes();
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            piece.push(b',');
+        }
+        if whole {
+            piece.extend_from_slice(&item.bytes);
+        } else {
+            piece.push(b'{');
+            piece.extend_from_slice(encode::without_kind(&item.bytes));
+        }
+        if piece.len() > PIECE {
+            pieces.push(Ok(std::mem::take(&mut piece).into()));
+        }
+    }
+    piece.extend_from_slice(b"]}\n");
+    if pieces.is_empty() {
+        return Answer::json(200, piece);
+    }
+    pieces.push(Ok(piece.into()));
+    Answer::stream("application/json", Box::pin(futures::stream::iter(pieces)))
+}

@@ -1,0 +1,197 @@
+//! The server's state, and how it is served.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use kubesmith_common::pki;
+use kubesmith_common::{Lifecycle, serve};
+use kubesmith_store::storage::{Storage, StorageError};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::{Cache, CacheError, Cached, Caches};
+use crate::options::Options;
+use crate::registry::Registry;
+use crate::resources::{Resource, Resources};
+use crate::status::Failure;
+use crate::{fields, pipeline, resources};
+
+/// Everything that requests share.
+pub struct Server {
+    /// The objects in the store.
+    pub registry: Registry,
+    /// The objects in memory.
+    pub caches: Arc<Caches>,
+    /// The store itself, for reads of the past.
+    pub storage: Arc<dyn Storage>,
+    /// The server's flags.
+    pub options: Options,
+    /// Ends watches and followed logs.
+    pub shutdown: CancellationToken,
+    resources: RwLock<Arc<Resources>>,
+}
+
+impl Server {
+    /// A server before `storage`, which works until `shutdown`.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    pub async fn new(
+        options: Options,
+        storage: Arc<dyn Storage>,
+        shutdown: CancellationToken,
+    ) -> Result<Arc<Self>, StorageError> {
+        let caches = Caches::start(storage.clone(), shutdown.clone()).await?;
+        Ok(Arc::new(Self {
+            registry: Registry::new(storage.clone()),
+            caches,
+            storage,
+            options,
+            shutdown,
+            resources: RwLock::new(Arc::new(resources::builtin())),
+        }))
+    }
+
+    /// The table of resources as it is now.
+    pub fn resources(&self) -> Arc<Resources> {
+        self.resources.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the table of resources: a custom resource comes or goes.
+    pub fn change_resources(&self, change: impl FnOnce(&mut Resources)) {
+        let mut table = self.resources.write().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = Resources::clone(&table);
+        change(&mut changed);
+        *table = Arc::new(changed);
+    }
+
+    /// The cache of a resource's objects, however far it is.
+    ///
+    /// # Errors
+    /// If it can't be filled.
+    pub async fn cache(&self, resource: &Resource) -> Result<Arc<Cache>, Failure> {
+        let selectable = fields::selectable(&resource.gvk.group, &resource.plural);
+        Ok(self.caches.cache(&resource.prefix(), selectable).await?)
+    }
+
+    /// The cache of a resource's objects, with every write in it that was done before this call.
+    ///
+    /// # Errors
+    /// If the store can't be asked, or the cache doesn't come as far in time.
+    pub async fn fresh_cache(&self, resource: &Resource) -> Result<Arc<Cache>, Failure> {
+        let cache = self.cache(resource).await?;
+        self.caches.catch_up().await?;
+        Ok(cache)
+    }
+
+    /// The object at `key` as it is now.
+    ///
+    /// # Errors
+    /// As [`Server::fresh_cache`].
+    pub async fn read(&self, resource: &Resource, key: &str) -> Result<Option<Arc<Cached>>, Failure> {
+        Ok(self.fresh_cache(resource).await?.get(key))
+    }
+}
+
+impl From<CacheError> for Failure {
+    fn from(error: CacheError) -> Self {
+        match error {
+            CacheError::Storage(error) => error.into(),
+            CacheError::TooNew { wanted, current } => Self::too_new(wanted, current, true),
+        }
+    }
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Compacted { .. } => Self::expired("The resourceVersion for the provided list is too old."),
+            StorageError::TooLarge => Self::new(413, "RequestEntityTooLarge", error.to_string()),
+            _ => Self::new(500, "", error.to_string()),
+        }
+    }
+}
+
+impl From<crate::registry::RegistryError> for Failure {
+    fn from(error: crate::registry::RegistryError) -> Self {
+        match error {
+            crate::registry::RegistryError::Storage(error) => error.into(),
+            corrupt => Self::internal(corrupt),
+        }
+    }
+}
+
+/// Why the server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is taken, or isn't ours.
+    #[error("cannot listen on {address}: {cause}")]
+    Listen {
+        /// Where it should have listened.
+        address: String,
+        /// What the operating system said.
+        cause: std::io::Error,
+    },
+    /// A certificate or key is missing or broken.
+    #[error(transparent)]
+    Pki(#[from] pki::PkiError),
+    /// The store can't be used.
+    #[error("store: {0}")]
+    Storage(#[from] StorageError),
+    /// A flag asks for what isn't there.
+    #[error("{0}")]
+    Unsupported(String),
+    /// What every cluster begins with can't be written.
+    #[error("cannot write what every cluster begins with: {0}")]
+    Bootstrap(Failure),
+}
+
+/// Serves until the lifecycle ends, on the address in `options`, with the store that they name.
+///
+/// # Errors
+/// If it can't start.
+pub async fn run(options: Options, lifecycle: Lifecycle) -> Result<(), Error> {
+    if !options.etcd_servers.is_empty() {
+        return Err(Error::Unsupported(
+            "--etcd-servers: an etcd cluster can't be used yet; leave it out, and name a --data-dir for the embedded \
+             store"
+                .to_owned(),
+        ));
+    }
+    let storage: Arc<dyn Storage> = match &options.data_dir {
+        Some(_) => return Err(Error::Unsupported("--data-dir: no store on disk yet".to_owned())),
+        None => Arc::new(crate::volatile::Volatile::default()),
+    };
+    let address = std::net::SocketAddr::new(options.bind_address, options.secure_port);
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|cause| Error::Listen { address: address.to_string(), cause })?;
+    serve_on(listener, options, storage, lifecycle).await
+}
+
+/// Serves until the lifecycle ends, on a socket and with a store that are there already.
+///
+/// # Errors
+/// If it can't start.
+pub async fn serve_on(
+    listener: TcpListener,
+    options: Options,
+    storage: Arc<dyn Storage>,
+    lifecycle: Lifecycle,
+) -> Result<(), Error> {
+    if options.authorization_mode != "AlwaysAllow" {
+        return Err(Error::Unsupported(format!(
+            "--authorization-mode={}: only AlwaysAllow can be had so far",
+            options.authorization_mode
+        )));
+    }
+    let tls = pki::server_config(
+        &options.tls_cert_file,
+        &options.tls_private_key_file,
+        options.client_ca_file.as_deref(),
+    )?;
+    let address = listener.local_addr().map_err(|cause| Error::Listen { address: "?".to_owned(), cause })?;
+    let server = Server::new(options, storage, lifecycle.shutdown.clone()).await?;
+    lifecycle.started(&format!("https://{address}"));
+    serve::serve_tls(listener, tls, pipeline::routes(server), lifecycle.shutdown).await;
+    Ok(())
+}
