@@ -1,10 +1,38 @@
 //! The API server: everything goes through it.
 
+mod answer;
+mod authenticate;
+mod authorize;
+mod body;
+pub mod cache;
+mod convert;
+mod create;
+mod delete;
 pub mod discovery;
+pub mod encode;
+mod fields;
+mod list;
+mod meta;
 pub mod negotiation;
+mod options;
+mod patch;
+mod pipeline;
+mod present;
+pub mod query;
+mod registry;
+pub mod request;
 pub mod resources;
+mod root;
+pub mod selector;
+mod server;
 pub mod status;
-pub mod table;
+mod subresources;
+mod update;
+mod watch;
+mod write_options;
+
+pub use options::Options;
+pub use server::{Error, run, serve_on};
 
 /// Any API object, as JSON: resources are rows in a table, not Rust types.
 pub type Object = serde_json::Value;

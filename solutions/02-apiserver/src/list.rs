@@ -60,7 +60,8 @@ impl Token {
     }
 
     fn decode(text: &str) -> Result<Self, Failure> {
-        let invalid = |why: String| Failure::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
+        let invalid =
+            |why: String| Failure::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
         let bytes = URL_SAFE_NO_PAD
             .decode(text.trim_end_matches('='))
             .map_err(|error| invalid(format!("illegal base64 data: {error}")))?;
@@ -94,13 +95,18 @@ impl ListOptions {
         let query = &call.query;
         let limit: i64 = match query.non_empty("limit") {
             None => 0,
-            Some(text) => text.parse().map_err(|_| Failure::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))?,
+            Some(text) => text
+                .parse()
+                .map_err(|_| Failure::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))?,
         };
         let filter = filter(call)?;
         check(query)?;
         Ok(Self {
             filter,
-            revision: query.non_empty("resourceVersion").map(|text| parse_revision(text).map_err(invalid_revision)).transpose()?,
+            revision: query
+                .non_empty("resourceVersion")
+                .map(|text| parse_revision(text).map_err(invalid_revision))
+                .transpose()?,
             exact: query.get("resourceVersionMatch") == Some("Exact"),
             limit: usize::try_from(limit).unwrap_or_default(),
             next: query.non_empty("continue").map(Token::decode).transpose()?,
@@ -113,7 +119,8 @@ impl ListOptions {
 /// # Errors
 /// 400 for a selector that is none.
 pub fn filter(call: &Call) -> Result<Filter, Failure> {
-    let labels = LabelSelector::parse(call.query.get("labelSelector").unwrap_or_default()).map_err(Failure::bad_request)?;
+    let labels =
+        LabelSelector::parse(call.query.get("labelSelector").unwrap_or_default()).map_err(Failure::bad_request)?;
     let mut fields =
         FieldSelector::parse(call.query.get("fieldSelector").unwrap_or_default()).map_err(Failure::bad_request)?;
     for requirement in &mut fields.requirements {
@@ -135,10 +142,9 @@ pub fn filter(call: &Call) -> Result<Filter, Failure> {
 /// # Errors
 /// Upstream's sentence about what isn't one.
 pub fn parse_revision(text: &str) -> Result<Revision, String> {
-    text.parse::<u64>()
-        .ok()
-        .and_then(|number| Revision::try_from(number).ok())
-        .ok_or_else(|| format!("resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"))
+    text.parse::<u64>().ok().and_then(|number| Revision::try_from(number).ok()).ok_or_else(|| {
+        format!("resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax")
+    })
 }
 
 fn invalid_revision(why: String) -> Failure {
@@ -156,12 +162,14 @@ fn check(query: &Query) -> Result<(), Failure> {
     if query.is_set("watch") {
         return match (query.get("sendInitialEvents"), matching) {
             (None, None) | (Some(_), Some("NotOlderThan")) => Ok(()),
-            (Some(_), _) => {
-                forbidden("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
-            }
-            (None, Some(_)) => {
-                forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
-            }
+            (Some(_), _) => forbidden(
+                "resourceVersionMatch",
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            ),
+            (None, Some(_)) => forbidden(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            ),
         };
     }
     if query.get("sendInitialEvents").is_some() {

@@ -4,6 +4,7 @@
 //! validate → admit → store. What differs stands in the resource's row. Upstream:
 //! `k8s.io/apiserver/pkg/server/config.go`, `DefaultBuildHandlerChain`.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -12,13 +13,12 @@ use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, Method};
 use kubesmith_common::serve::Peer;
 use warp::Filter;
-use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use crate::answer::Answer;
 use crate::authenticate::{User, authenticate};
 use crate::authorize::authorize;
-use crate::negotiate::{Accept, accept};
+use crate::negotiation::{Accepted, negotiate};
 use crate::query::{self, Query};
 use crate::request::{self, RequestInfo};
 use crate::resources::Resource;
@@ -46,7 +46,7 @@ pub struct Call {
     /// Who asks.
     pub user: User,
     /// In which form the answer should be.
-    pub accept: Accept,
+    pub accept: Accepted,
     /// The row of the resource.
     pub resource: Arc<Resource>,
     /// The body.
@@ -84,6 +84,23 @@ impl Call {
         }
     }
 
+    /// The same request, about another object.
+    pub fn about(&self, info: RequestInfo) -> Self {
+        Self {
+            server: self.server.clone(),
+            info,
+            method: self.method.clone(),
+            query: self.query.clone(),
+            raw_query: self.raw_query.clone(),
+            headers: self.headers.clone(),
+            user: self.user.clone(),
+            accept: self.accept.clone(),
+            resource: self.resource.clone(),
+            body: self.body.clone(),
+            warnings: Mutex::default(),
+        }
+    }
+
     /// 404 for the object that is asked for.
     pub fn not_found(&self) -> Failure {
         Failure::not_found(&self.resource.gvk.group, &self.resource.plural, &self.info.name)
@@ -96,7 +113,9 @@ impl Call {
 }
 
 /// All of the server as a warp filter: one for every path, since the table of resources can change.
-pub fn routes(server: Arc<Server>) -> BoxedFilter<(Response,)> {
+pub fn routes(
+    server: Arc<Server>,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::any()
         .map(move || server.clone())
@@ -118,7 +137,9 @@ pub fn routes(server: Arc<Server>) -> BoxedFilter<(Response,)> {
                 response
             },
         )
-        .boxed()
+        // A request whose body was taken already: there is none.
+        .recover(async |_| Ok::<_, Infallible>(Answer::from(Failure::internal("no body")).into_response()))
+        .unify()
 }
 
 struct Head {
@@ -143,7 +164,7 @@ where
         return root::answer(&server, &info, &query, accepted).await;
     }
     let resource = find(&server, &info)?;
-    let accept = accept(accepted)?;
+    let accept = negotiate(accepted.unwrap_or_default(), |_| false)?;
     let body = if matches!(head.method, Method::GET | Method::HEAD) { Bytes::new() } else { read_body(body).await? };
     let Head { method, headers, raw_query, .. } = head;
     let warnings = Mutex::default();
@@ -220,4 +241,3 @@ async fn dispatch(call: &Call) -> Result<Answer, Failure> {
         _ => Err(Failure::method_not_allowed()),
     }
 }
-

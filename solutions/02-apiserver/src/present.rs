@@ -3,24 +3,23 @@
 //! The common case, the object itself in JSON, is bytes that were encoded long ago.
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use kubesmith_store::storage::Revision;
 use serde_json::json;
 
 use crate::answer::Answer;
 use crate::cache::Cached;
-use crate::negotiate::{Accept, Encoding, Form};
+use crate::negotiation::Media;
 use crate::pipeline::Call;
 use crate::registry::Written;
 use crate::status::Failure;
-use crate::{Object, convert, encode, table};
+use crate::{Object, convert, encode};
 
 /// A list's items are sent in pieces of about this size.
 const PIECE: usize = 64 * 1024;
 
 /// One object as the store has it: already encoded, and decoded only if somebody must look into it.
 pub fn stored(call: &Call, code: u16, bytes: Bytes) -> Result<Answer, Failure> {
-    if call.accept == Accept::default() && convert::is_native(&call.resource) {
+    if plain(call) && convert::is_native(&call.resource) {
         return Ok(Answer::json(code, bytes));
     }
     let object = serde_json::from_slice(&bytes).map_err(Failure::internal)?;
@@ -34,39 +33,20 @@ pub fn written(call: &Call, code: u16, written: Written) -> Result<Answer, Failu
 
 /// One object that is in the version of the request.
 pub fn object_as(call: &Call, code: u16, object: Object) -> Answer {
-    encoded(call, code, &formed(call, object))
-}
-
-/// One object in the form that the client wants.
-pub fn formed(call: &Call, object: Object) -> Object {
-    match call.accept.form {
-        Form::Object => object,
-        Form::Table => {
-            let metadata = json!({ "resourceVersion": object["metadata"]["resourceVersion"] });
-            table::render(&call.resource, &[object], metadata, include_object(call), Timestamp::now())
-        }
-        Form::Metadata | Form::MetadataList => table::partial_metadata(&object),
-    }
+    encoded(call, code, &object)
 }
 
 /// Something that has the form already, in the encoding that the client wants.
 pub fn encoded(call: &Call, code: u16, object: &Object) -> Answer {
-    match call.accept.encoding {
-        Encoding::Json => Answer::object(code, object),
-        Encoding::Yaml => match serde_yaml::to_string(object) {
-            Ok(text) => Answer::bytes(code, "application/yaml", text),
-            Err(error) => Failure::internal(error).into(),
-        },
+    match call.accept.media {
+        Media::Json => Answer::object(code, object),
+        media => Answer::bytes(code, media.name(), media.write(object)),
     }
 }
 
-/// What a table's rows carry of the object beside its cells.
-pub fn include_object(call: &Call) -> table::IncludeObject {
-    match call.query.get("includeObject") {
-        Some("None") => table::IncludeObject::None,
-        Some("Object") => table::IncludeObject::Object,
-        _ => table::IncludeObject::Metadata,
-    }
+/// Whether the client wants objects as they are, in JSON.
+fn plain(call: &Call) -> bool {
+    call.accept.media == Media::Json && call.accept.target.is_none()
 }
 
 /// What stands at a list's head.
@@ -94,7 +74,7 @@ impl ListMeta {
 
 /// A list of objects as the cache has them.
 pub fn list(call: &Call, items: &[std::sync::Arc<Cached>], meta: &ListMeta) -> Result<Answer, Failure> {
-    if call.accept == Accept::default() && convert::is_native(&call.resource) {
+    if plain(call) && convert::is_native(&call.resource) {
         return Ok(list_of_bytes(call, items, meta));
     }
     let objects = items.iter().map(|item| convert::from_stored(&call.resource, item.object())).collect();
@@ -108,23 +88,14 @@ fn head(call: &Call, meta: &ListMeta) -> String {
 
 /// A list of decoded objects in the version of the request.
 pub fn list_as(call: &Call, mut objects: Vec<Object>, meta: &ListMeta) -> Answer {
-    let metadata = meta.object();
-    let list = match call.accept.form {
-        Form::Table => {
-            table::render(&call.resource, &objects, metadata, include_object(call), Timestamp::now())
+    if !convert::keeps_kind_in_lists(&call.resource) {
+        for item in objects.iter_mut().filter_map(Object::as_object_mut) {
+            item.remove("kind");
+            item.remove("apiVersion");
         }
-        Form::Metadata | Form::MetadataList => table::partial_metadata_list(&objects, metadata),
-        Form::Object => {
-            if !convert::keeps_kind_in_lists(&call.resource) {
-                for item in objects.iter_mut().filter_map(Object::as_object_mut) {
-                    item.remove("kind");
-                    item.remove("apiVersion");
-                }
-            }
-            json!({ "kind": call.resource.list_kind, "apiVersion": call.resource.api_version(),
-                    "metadata": metadata, "items": objects })
-        }
-    };
+    }
+    let list = json!({ "kind": call.resource.list_kind, "apiVersion": call.resource.api_version(),
+                       "metadata": meta.object(), "items": objects });
     encoded(call, 200, &list)
 }
 

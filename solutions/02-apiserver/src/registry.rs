@@ -143,9 +143,7 @@ fn found(response: &TxnResponse) -> Result<Option<Current>, RegistryError> {
 /// # Errors
 /// If it has none there.
 pub fn current(kv: &KeyValue) -> Result<Current, RegistryError> {
-    let object = encode::decode(&kv.value, kv.mod_revision).map_err(|cause| RegistryError::Corrupt {
-        key: String::from_utf8_lossy(&kv.key).into_owned(),
-        cause,
-    })?;
+    let object = encode::decode(&kv.value, kv.mod_revision)
+        .map_err(|cause| RegistryError::Corrupt { key: String::from_utf8_lossy(&kv.key).into_owned(), cause })?;
     Ok(Current { object, revision: kv.mod_revision })
 }

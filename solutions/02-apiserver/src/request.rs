@@ -49,8 +49,7 @@ const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
 /// Reads what a request asks for. Never fails: what isn't about objects is a plain path.
 pub fn parse(method: &str, path: &str, query: &Query) -> RequestInfo {
     // >>> step 2.1: parse
-    let plain =
-        RequestInfo { path: path.to_owned(), verb: method.to_ascii_lowercase(), ..RequestInfo::default() };
+    let plain = RequestInfo { path: path.to_owned(), verb: method.to_ascii_lowercase(), ..RequestInfo::default() };
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let (group, version, rest) = match parts.as_slice() {
         ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),

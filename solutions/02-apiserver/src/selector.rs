@@ -203,7 +203,9 @@ impl Parser<'_> {
 
     fn number(&mut self) -> Result<i64, String> {
         let word = self.take().to_string();
-        word.parse().map_err(|_| format!("values[0]: Invalid value: {word:?}: for 'Gt', 'Lt' operators, the value must be an integer"))
+        word.parse().map_err(|_| {
+            format!("values[0]: Invalid value: {word:?}: for 'Gt', 'Lt' operators, the value must be an integer")
+        })
     }
 
     /// The values between parentheses after `in`; an empty one between commas counts.

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use kubesmith_common::pki;
 use kubesmith_common::{Lifecycle, serve};
-use kubesmith_store::storage::{Storage, StorageError};
+use kubesmith_store::{Embedded, Storage, StorageError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,8 @@ pub struct Server {
     pub storage: Arc<dyn Storage>,
     /// The server's flags.
     pub options: Options,
+    /// Where clients find this server (`10.0.0.1:6443`).
+    pub address: String,
     /// Ends watches and followed logs.
     pub shutdown: CancellationToken,
     resources: RwLock<Arc<Resources>>,
@@ -37,6 +39,7 @@ impl Server {
     /// If the store can't be read.
     pub async fn new(
         options: Options,
+        address: String,
         storage: Arc<dyn Storage>,
         shutdown: CancellationToken,
     ) -> Result<Arc<Self>, StorageError> {
@@ -46,6 +49,7 @@ impl Server {
             caches,
             storage,
             options,
+            address,
             shutdown,
             resources: RwLock::new(Arc::new(resources::builtin())),
         }))
@@ -137,6 +141,9 @@ pub enum Error {
     /// The store can't be used.
     #[error("store: {0}")]
     Storage(#[from] StorageError),
+    /// The embedded store can't be opened.
+    #[error(transparent)]
+    Open(#[from] kubesmith_store::disk::DiskError),
     /// A flag asks for what isn't there.
     #[error("{0}")]
     Unsupported(String),
@@ -157,15 +164,16 @@ pub async fn run(options: Options, lifecycle: Lifecycle) -> Result<(), Error> {
                 .to_owned(),
         ));
     }
-    let storage: Arc<dyn Storage> = match &options.data_dir {
-        Some(_) => return Err(Error::Unsupported("--data-dir: no store on disk yet".to_owned())),
-        None => Arc::new(crate::volatile::Volatile::default()),
-    };
+    let store = Arc::new(match &options.data_dir {
+        Some(directory) => Embedded::open(directory, kubesmith_store::Options::default())?,
+        None => Embedded::ephemeral(),
+    });
     let address = std::net::SocketAddr::new(options.bind_address, options.secure_port);
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|cause| Error::Listen { address: address.to_string(), cause })?;
-    serve_on(listener, options, storage, lifecycle).await
+    let listener =
+        TcpListener::bind(address).await.map_err(|cause| Error::Listen { address: address.to_string(), cause })?;
+    let result = serve_on(listener, options, store.clone(), lifecycle).await;
+    store.close().await;
+    result
 }
 
 /// Serves until the lifecycle ends, on a socket and with a store that are there already.
@@ -184,13 +192,10 @@ pub async fn serve_on(
             options.authorization_mode
         )));
     }
-    let tls = pki::server_config(
-        &options.tls_cert_file,
-        &options.tls_private_key_file,
-        options.client_ca_file.as_deref(),
-    )?;
+    let tls =
+        pki::server_config(&options.tls_cert_file, &options.tls_private_key_file, options.client_ca_file.as_deref())?;
     let address = listener.local_addr().map_err(|cause| Error::Listen { address: "?".to_owned(), cause })?;
-    let server = Server::new(options, storage, lifecycle.shutdown.clone()).await?;
+    let server = Server::new(options, address.to_string(), storage, lifecycle.shutdown.clone()).await?;
     lifecycle.started(&format!("https://{address}"));
     serve::serve_tls(listener, tls, pipeline::routes(server), lifecycle.shutdown).await;
     Ok(())

@@ -20,9 +20,7 @@ use crate::answer::Answer;
 use crate::cache::{Cache, Cached, Change, Filter, Kind, frame};
 use crate::convert;
 use crate::list::{self, ListOptions};
-use crate::negotiate::{Accept, Form};
 use crate::pipeline::Call;
-use crate::present;
 use crate::resources::Resource;
 use crate::server::Server;
 use crate::status::Failure;
@@ -102,8 +100,7 @@ pub async fn watch(call: &Call) -> Result<Answer, Failure> {
         let piece = watcher.next().await?;
         Some((Ok(piece), watcher))
     });
-    let media_type = if call.accept.form == Form::Object { "application/json" } else { "application/json;stream=watch" };
-    Ok(Answer::stream(media_type, Box::pin(pieces)))
+    Ok(Answer::stream("application/json", Box::pin(pieces)))
 }
 
 fn bad_revision(call: &Call) -> Option<String> {
@@ -235,9 +232,8 @@ impl Watcher {
         match from_store {
             None => {}
             Some(Ok(response)) => {
-                for change in response.events.iter().filter_map(|event| self.cache.change(event)) {
-                    self.tell(&change);
-                }
+                let cache = self.cache.clone();
+                response.events.iter().filter_map(|event| cache.change(event)).for_each(|change| self.tell(&change));
                 self.position = self.position.max(response.revision);
             }
             Some(Err(error)) => self.fail(&error),
@@ -307,23 +303,15 @@ async fn more(source: &mut Source) -> Option<Result<kubesmith_store::storage::Wa
 /// How a watcher's lines look.
 struct Presenter {
     resource: Arc<Resource>,
-    accept: Accept,
-    include_object: crate::table::IncludeObject,
-    first: std::sync::atomic::AtomicBool,
 }
 
 impl Presenter {
     fn of(call: &Call) -> Self {
-        Self {
-            resource: call.resource.clone(),
-            accept: call.accept,
-            include_object: present::include_object(call),
-            first: true.into(),
-        }
+        Self { resource: call.resource.clone() }
     }
 
     fn plain(&self) -> bool {
-        self.accept.form == Form::Object && convert::is_native(&self.resource)
+        convert::is_native(&self.resource)
     }
 
     fn change(&self, change: &Change, kind: Kind, object: &Cached) -> Bytes {
@@ -335,28 +323,7 @@ impl Presenter {
             return frame(kind.name(), &object.bytes);
         }
         let object = convert::from_stored(&self.resource, object.object());
-        let formed = match self.accept.form {
-            Form::Object => object,
-            Form::Table => self.table(&[object]),
-            Form::Metadata | Form::MetadataList => crate::table::partial_metadata(&object),
-        };
-        frame(kind.name(), formed.to_string().as_bytes())
-    }
-
-    fn table(&self, objects: &[crate::Object]) -> crate::Object {
-        let metadata = objects.first().map(|object| json!({ "resourceVersion": object["metadata"]["resourceVersion"] }));
-        let mut table = crate::table::render(
-            &self.resource,
-            objects,
-            metadata.unwrap_or_default(),
-            self.include_object,
-            jiff::Timestamp::now(),
-        );
-        // The columns are told once.
-        if !self.first.swap(false, std::sync::atomic::Ordering::Relaxed) {
-            table["columnDefinitions"] = json!(null);
-        }
-        table
+        frame(kind.name(), object.to_string().as_bytes())
     }
 
     fn bookmark(&self, revision: Revision, initial: bool) -> Bytes {

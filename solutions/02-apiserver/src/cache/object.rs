@@ -33,7 +33,9 @@ impl Cached {
             key,
             revision: kv.mod_revision,
             bytes: encode::served(&kv.value, kv.mod_revision),
-            labels: labels.map(|(name, value)| (name.as_str().into(), value.as_str().unwrap_or_default().into())).collect(),
+            labels: labels
+                .map(|(name, value)| (name.as_str().into(), value.as_str().unwrap_or_default().into()))
+                .collect(),
             fields: selectable.iter().map(|field| (*field, fields::value(&object, field).into())).collect(),
         })
     }

@@ -8,6 +8,7 @@ use super::{Defaulter, entry, or_set, text, within};
 pub(super) const TABLE: &[(&str, Defaulter)] = &[
     ("apps/v1.DeploymentSpec", deployment),
     ("apps/v1.ReplicaSetSpec", |map| or_set(map, "replicas", 1)),
+    ("apps/v1.DaemonSet", template_generation),
     ("apps/v1.DaemonSetSpec", daemon_set),
     ("apps/v1.StatefulSetSpec", stateful_set),
     ("batch/v1.Job", job),
@@ -82,4 +83,10 @@ fn cron_job(spec: &mut Map<String, Value>) {
     or_set(spec, "suspend", false);
     or_set(spec, "successfulJobsHistoryLimit", 3);
     or_set(spec, "failedJobsHistoryLimit", 1);
+}
+
+/// Upstream keeps a count from before ControllerRevisions, and writes it as an annotation.
+fn template_generation(map: &mut Map<String, Value>) {
+    let annotations = entry(entry(map, "metadata"), "annotations");
+    or_set(annotations, "deprecated.daemonset.template.generation", "0");
 }
