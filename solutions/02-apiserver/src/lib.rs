@@ -27,6 +27,7 @@ pub mod selector;
 mod server;
 pub mod status;
 mod subresources;
+pub mod table;
 mod update;
 mod watch;
 mod write_options;

@@ -141,11 +141,9 @@ static POLICY_BINDING: Sheet = sheet(&[
         Doc::Text("PolicyName indicates the policy definition which the policy binding binded to"),
         |row| row.text("spec.policyName").into(),
     ),
-    column(
-        "ParamRef",
-        Doc::Text("ParamRef indicates the param resource which sets the configuration param"),
-        |row| parameter(row.at("spec.paramRef")).into(),
-    ),
+    column("ParamRef", Doc::Text("ParamRef indicates the param resource which sets the configuration param"), |row| {
+        parameter(row.at("spec.paramRef")).into()
+    }),
     AGE,
 ]);
 

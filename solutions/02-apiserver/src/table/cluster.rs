@@ -42,8 +42,7 @@ static PRIORITY_CLASS: Sheet = sheet(&[
     column("PreemptionPolicy", field::<PriorityClass>("preemptionPolicy"), |row| row.text("preemptionPolicy").into()),
 ]);
 
-static RUNTIME_CLASS: Sheet =
-    sheet(&[NAME, column("Handler", Doc::Text(""), |row| row.text("handler").into()), AGE]);
+static RUNTIME_CLASS: Sheet = sheet(&[NAME, column("Handler", Doc::Text(""), |row| row.text("handler").into()), AGE]);
 
 static API_SERVICE: Sheet = sheet(&[
     NAME,
@@ -98,11 +97,9 @@ fn by_precedence(a: &Value, b: &Value) -> Ordering {
 static PRIORITY_LEVEL: Sheet = sheet(&[
     NAME,
     column("Type", field::<PriorityLevelConfigurationSpec>("type"), |row| row.text("spec.type").into()),
-    column(
-        "NominalConcurrencyShares",
-        field::<LimitedPriorityLevelConfiguration>("nominalConcurrencyShares"),
-        |row| limit(row, "nominalConcurrencyShares"),
-    ),
+    column("NominalConcurrencyShares", field::<LimitedPriorityLevelConfiguration>("nominalConcurrencyShares"), |row| {
+        limit(row, "nominalConcurrencyShares")
+    }),
     column("Queues", field::<QueuingConfiguration>("queues"), |row| limit(row, "limitResponse.queuing.queues")),
     column("HandSize", field::<QueuingConfiguration>("handSize"), |row| limit(row, "limitResponse.queuing.handSize")),
     column("QueueLengthLimit", field::<QueuingConfiguration>("queueLengthLimit"), |row| {

@@ -98,10 +98,8 @@ pub(super) const AGE: Column =
     column("Age", field::<ObjectMeta>("creationTimestamp"), |row| row.since("metadata.creationTimestamp").into());
 
 /// When the object was created, in the table of a kind that has none of its own.
-pub(super) const CREATED_AT: Column = column("Created At", field::<ObjectMeta>("creationTimestamp"), |row| {
-    row.created_at().into()
-})
-.date();
+pub(super) const CREATED_AT: Column =
+    column("Created At", field::<ObjectMeta>("creationTimestamp"), |row| row.created_at().into()).date();
 
 /// `columnDefinitions` of some columns. Their sentences are looked up once: finding one means
 /// building a type's whole schema.

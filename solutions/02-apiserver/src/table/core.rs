@@ -253,12 +253,8 @@ fn storage_class<'a>(row: &'a Row<'_>) -> &'a str {
 }
 
 fn access_modes(row: &Row<'_>, path: &str) -> String {
-    let short = [
-        ("ReadWriteOnce", "RWO"),
-        ("ReadOnlyMany", "ROX"),
-        ("ReadWriteMany", "RWX"),
-        ("ReadWriteOncePod", "RWOP"),
-    ];
+    let short =
+        [("ReadWriteOnce", "RWO"), ("ReadOnlyMany", "ROX"), ("ReadWriteMany", "RWX"), ("ReadWriteOncePod", "RWOP")];
     let modes = row.list(path);
     joined(short.iter().filter(|(mode, _)| modes.iter().any(|has| has == mode)).map(|(_, short)| *short))
 }
@@ -318,7 +314,8 @@ fn event_count(row: &Row<'_>) -> i64 {
 
 fn event_source(row: &Row<'_>) -> String {
     let component = row.text_or("source.component", row.text("deprecatedSource.component"));
-    let component = if component.is_empty() { either(row, "reportingComponent", "reportingController") } else { component };
+    let component =
+        if component.is_empty() { either(row, "reportingComponent", "reportingController") } else { component };
     let host = row.text_or("source.host", row.text("deprecatedSource.host"));
     match if host.is_empty() { row.text("reportingInstance") } else { host } {
         "" => component.to_owned(),

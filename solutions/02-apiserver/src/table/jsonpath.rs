@@ -122,7 +122,9 @@ fn split_outside_quotes<'a>(text: &'a str, separator: &str) -> Option<(&'a str, 
         match (quote, character) {
             (None, '\'' | '"') => quote = Some(character),
             (Some(open), _) if open == character => quote = None,
-            (None, _) if text[at..].starts_with(separator) => return Some((&text[..at], &text[at + separator.len()..])),
+            (None, _) if text[at..].starts_with(separator) => {
+                return Some((&text[..at], &text[at + separator.len()..]));
+            }
             _ => {}
         }
     }

@@ -134,9 +134,8 @@ fn summarize<'a>(pod: &'a Value) -> Summary<'a> {
 
 /// What is to be said before the containers have a say.
 fn before_containers(pod: &Value) -> &str {
-    let gated = |condition: &&Value| {
-        condition.text("type") == "PodScheduled" && condition.text("reason") == "SchedulingGated"
-    };
+    let gated =
+        |condition: &&Value| condition.text("type") == "PodScheduled" && condition.text("reason") == "SchedulingGated";
     if pod.list("status.conditions").iter().any(|condition| gated(&condition)) {
         return "SchedulingGated";
     }
@@ -162,9 +161,7 @@ impl<'a> Summary<'a> {
             }
             self.status = match (terminated, container.text("state.waiting.reason")) {
                 (Some(state), _) => format!("Init:{}", why_ended(state)).into(),
-                (None, "" | "PodInitializing") => {
-                    format!("Init:{index}/{}", pod.size("spec.initContainers")).into()
-                }
+                (None, "" | "PodInitializing") => format!("Init:{index}/{}", pod.size("spec.initContainers")).into(),
                 (None, reason) => format!("Init:{reason}").into(),
             };
             return true;
@@ -193,9 +190,10 @@ impl<'a> Summary<'a> {
         }
         // One container that is done doesn't make the pod so.
         if self.status == "Completed" {
-            let ready = pod.list("status.conditions").iter().any(|condition| {
-                condition.text("type") == "Ready" && condition.text("status") == "True"
-            });
+            let ready = pod
+                .list("status.conditions")
+                .iter()
+                .any(|condition| condition.text("type") == "Ready" && condition.text("status") == "True");
             self.status = match error {
                 _ if running && ready => "Running".into(),
                 Some(error) => error,

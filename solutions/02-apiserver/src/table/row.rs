@@ -107,7 +107,10 @@ pub(super) trait Read {
 
     /// The status of the first condition of that type at `path`.
     fn condition(&self, path: &str, kind: &str) -> Option<&str> {
-        self.list(path).iter().find(|condition| condition.text("type") == kind).map(|condition| condition.text("status"))
+        self.list(path)
+            .iter()
+            .find(|condition| condition.text("type") == kind)
+            .map(|condition| condition.text("status"))
     }
 }
 

@@ -65,8 +65,7 @@ static VOLUME_ATTACHMENT: Sheet = sheet(&[
         row.text("spec.source.persistentVolumeName").into()
     }),
     column("Node", field::<VolumeAttachmentSpec>("nodeName"), |row| row.text("spec.nodeName").into()),
-    column("Attached", field::<VolumeAttachmentStatus>("attached"), |row| row.flag("status.attached").into())
-        .boolean(),
+    column("Attached", field::<VolumeAttachmentStatus>("attached"), |row| row.flag("status.attached").into()).boolean(),
     AGE,
 ]);
 
@@ -87,10 +86,8 @@ static CSI_DRIVER: Sheet = sheet(&[
     .boolean(),
     column("PodInfoOnMount", field::<CSIDriverSpec>("podInfoOnMount"), |row| row.flag("spec.podInfoOnMount").into())
         .boolean(),
-    column("StorageCapacity", field::<CSIDriverSpec>("storageCapacity"), |row| {
-        row.flag("spec.storageCapacity").into()
-    })
-    .boolean(),
+    column("StorageCapacity", field::<CSIDriverSpec>("storageCapacity"), |row| row.flag("spec.storageCapacity").into())
+        .boolean(),
     column("TokenRequests", field::<CSIDriverSpec>("tokenRequests"), |row| match row.at("spec.tokenRequests") {
         None => "<unset>".into(),
         Some(_) => joined(row.list("spec.tokenRequests").iter().map(|request| request.text("audience"))).into(),

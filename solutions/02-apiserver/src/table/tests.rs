@@ -36,7 +36,8 @@ fn headers(path: &str) -> String {
     let columns = table["columnDefinitions"].as_array().unwrap().iter();
     let shown = columns.map(|column| {
         let wide = if column["priority"] == 0 { "" } else { "+" };
-        let kind = if column["type"] == "string" { String::new() } else { format!(":{}", column["type"].as_str().unwrap()) };
+        let kind =
+            if column["type"] == "string" { String::new() } else { format!(":{}", column["type"].as_str().unwrap()) };
         format!("{wide}{}{kind}", column["name"].as_str().unwrap())
     });
     shown.collect::<Vec<_>>().join(" ")
@@ -53,16 +54,10 @@ fn the_columns_are_upstreams() {
         ("batch/v1/jobs", "Name Status Completions Duration Age +Containers +Images +Selector"),
         ("autoscaling/v1/horizontalpodautoscalers", "Name Reference Targets MinPods MaxPods Replicas Age"),
         ("rbac.authorization.k8s.io/v1/clusterroles", "Name Created At:date"),
-        (
-            "events.k8s.io/v1/events",
-            "Last Seen Type Reason Object +Subobject +Source Message +First Seen +Count +Name",
-        ),
+        ("events.k8s.io/v1/events", "Last Seen Type Reason Object +Subobject +Source Message +First Seen +Count +Name"),
         ("apiextensions.k8s.io/v1/customresourcedefinitions", "Name Created At:date"),
         ("apiregistration.k8s.io/v1/apiservices", "Name Service Available Age"),
-        (
-            "scheduling.k8s.io/v1/priorityclasses",
-            "Name Value:integer Global-Default:boolean Age PreemptionPolicy",
-        ),
+        ("scheduling.k8s.io/v1/priorityclasses", "Name Value:integer Global-Default:boolean Age PreemptionPolicy"),
     ] {
         assert_eq!(headers(path), columns, "{path}");
     }
@@ -177,7 +172,11 @@ fn a_pod_that_goes_away_says_so() {
 fn a_pod_that_has_ended_is_marked() {
     let table = table("/v1/pods", &json!({"status": {"phase": "Succeeded"}}));
     assert_eq!(table["rows"][0]["conditions"][0]["reason"], "Succeeded");
-    assert!(super::tests::table("/v1/pods", &json!({"status": {"phase": "Running"}}))["rows"][0].get("conditions").is_none());
+    assert!(
+        super::tests::table("/v1/pods", &json!({"status": {"phase": "Running"}}))["rows"][0]
+            .get("conditions")
+            .is_none()
+    );
 }
 
 #[test]
@@ -214,8 +213,16 @@ fn nodes_show_state_roles_and_addresses() {
     assert_eq!(
         cells("/v1/nodes", node),
         [
-            "x", "NotReady,SchedulingDisabled", "edge,worker", "10m", "v1.36.2", "10.0.0.1", "<none>", "<unknown>",
-            "6.1 (amd64)", "<unknown>"
+            "x",
+            "NotReady,SchedulingDisabled",
+            "edge,worker",
+            "10m",
+            "v1.36.2",
+            "10.0.0.1",
+            "<none>",
+            "<unknown>",
+            "6.1 (amd64)",
+            "<unknown>"
         ]
     );
 }
@@ -228,7 +235,10 @@ fn workloads_count_their_pods() {
         "status": {"readyReplicas": 2, "updatedReplicas": 3, "availableReplicas": 1},
     });
     let shown = cells("apps/v1/deployments", deployment);
-    assert_eq!(shown, [json!("x"), json!("2/3"), json!(3), json!(1), json!("10m"), json!("c,d"), json!("web,log"), json!("app=x")]);
+    assert_eq!(
+        shown,
+        [json!("x"), json!("2/3"), json!(3), json!(1), json!("10m"), json!("c,d"), json!("web,log"), json!("app=x")]
+    );
     let job = json!({
         "spec": {"completions": 2, "template": template},
         "status": {"succeeded": 2, "startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:00:09Z",
@@ -270,7 +280,18 @@ fn events_of_both_groups_look_the_same() {
     });
     let shown = cells("/v1/events", core);
     assert_eq!(shown[0], "60s");
-    assert_eq!(shown[3..10], [json!("pod/web"), json!("spec.containers{c}"), json!("kubelet, n1"), json!("done"), json!("10m"), json!(3), json!("x")]);
+    assert_eq!(
+        shown[3..10],
+        [
+            json!("pod/web"),
+            json!("spec.containers{c}"),
+            json!("kubelet, n1"),
+            json!("done"),
+            json!("10m"),
+            json!(3),
+            json!("x")
+        ]
+    );
     assert_eq!(cells("events.k8s.io/v1/events", newer), shown);
 }
 
@@ -296,8 +317,7 @@ fn a_quota_separates_requests_from_limits() {
 fn flow_schemas_are_listed_as_they_are_tried() {
     let schema = |name: &str, order: i64| json!({"metadata": {"name": name}, "spec": {"matchingPrecedence": order}});
     let (a, b, c) = (schema("a", 900), schema("b", 1), schema("c", 900));
-    let printer =
-        Printer::of(&resource("flowcontrol.apiserver.k8s.io/v1/flowschemas"), IncludeObject::None);
+    let printer = Printer::of(&resource("flowcontrol.apiserver.k8s.io/v1/flowschemas"), IncludeObject::None);
     let table = printer.list(&[&c, &a, &b], json!({}), &target("Table"), now()).unwrap();
     let names: Vec<&Value> = table["rows"].as_array().unwrap().iter().map(|row| &row["cells"][0]).collect();
     assert_eq!(names, ["b", "a", "c"]);
@@ -330,9 +350,8 @@ fn metadata_can_be_had_alone() {
     let one = printer.object(&object, &target("PartialObjectMetadata"), now()).unwrap();
     assert_eq!(one["metadata"]["name"], "x");
     assert!(one.get("data").is_none());
-    let list = printer
-        .list(&[&object], json!({"resourceVersion": "9"}), &target("PartialObjectMetadataList"), now())
-        .unwrap();
+    let list =
+        printer.list(&[&object], json!({"resourceVersion": "9"}), &target("PartialObjectMetadataList"), now()).unwrap();
     assert_eq!((&list["items"][0], &list["metadata"]["resourceVersion"]), (&one, &json!("9")));
     let wrong = printer.list(&[&object], json!({}), &target("PartialObjectMetadata"), now()).unwrap_err();
     assert_eq!(

@@ -40,8 +40,7 @@ pub(super) fn of_containers(row: &Row<'_>, path: &str, field: &str) -> Value {
 }
 
 const TEMPLATE: &str = "spec.template.spec.containers";
-const CONTAINERS: Column =
-    column("Containers", CONTAINERS_DOC, |row| of_containers(row, TEMPLATE, "name")).wide();
+const CONTAINERS: Column = column("Containers", CONTAINERS_DOC, |row| of_containers(row, TEMPLATE, "name")).wide();
 const IMAGES: Column = column("Images", IMAGES_DOC, |row| of_containers(row, TEMPLATE, "image")).wide();
 
 const fn selects(doc: Doc) -> Column {
@@ -105,10 +104,8 @@ static DAEMON_SET: Sheet = sheet(&[
         row.number("status.updatedNumberScheduled").into()
     })
     .integer(),
-    column("Available", field::<DaemonSetStatus>("numberAvailable"), |row| {
-        row.number("status.numberAvailable").into()
-    })
-    .integer(),
+    column("Available", field::<DaemonSetStatus>("numberAvailable"), |row| row.number("status.numberAvailable").into())
+        .integer(),
     column("Node Selector", field::<PodSpec>("nodeSelector"), |row| {
         labels(row.at("spec.template.spec.nodeSelector")).into()
     }),
@@ -220,11 +217,9 @@ static DISRUPTION_BUDGET: Sheet = sheet(&[
     column("Max Unavailable", Doc::Text("The maximum number of pods that may be unavailable."), |row| {
         row.show("spec.maxUnavailable").unwrap_or_else(|| "N/A".to_owned()).into()
     }),
-    column(
-        "Allowed Disruptions",
-        Doc::Text("Calculated number of pods that may be disrupted at this time."),
-        |row| row.number("status.disruptionsAllowed").into(),
-    )
+    column("Allowed Disruptions", Doc::Text("Calculated number of pods that may be disrupted at this time."), |row| {
+        row.number("status.disruptionsAllowed").into()
+    })
     .integer(),
     AGE,
 ]);
@@ -247,9 +242,7 @@ static AUTOSCALER: Sheet = sheet(&[
     column("MinPods", field::<HorizontalPodAutoscalerSpec>("minReplicas"), |row| {
         row.show("spec.minReplicas").unwrap_or_else(|| "<unset>".to_owned()).into()
     }),
-    column("MaxPods", field::<HorizontalPodAutoscalerSpec>("maxReplicas"), |row| {
-        row.number("spec.maxReplicas").into()
-    }),
+    column("MaxPods", field::<HorizontalPodAutoscalerSpec>("maxReplicas"), |row| row.number("spec.maxReplicas").into()),
     column("Replicas", field::<HorizontalPodAutoscalerStatus>("currentReplicas"), |row| {
         row.number("status.currentReplicas").into()
     }),
