@@ -30,15 +30,12 @@ pub struct Refusal {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "reason", rename_all = "kebab-case")]
+#[serde(tag = "reason")]
 enum Message {
-    CompilerMessage {
-        message: Diagnostic,
-    },
-    CompilerArtifact {
-        target: Target,
-        executable: Option<PathBuf>,
-    },
+    #[serde(rename = "compiler-message")]
+    Said { message: Diagnostic },
+    #[serde(rename = "compiler-artifact")]
+    Made { target: Target, executable: Option<PathBuf> },
     #[serde(other)]
     Other,
 }
@@ -107,10 +104,10 @@ fn build(mut cargo: Command, target: &str, screen: Screen) -> anyhow::Result<Bui
         // Other lines are a build script's or a compiler's own chatter.
         let Ok(message) = serde_json::from_str::<Message>(&line?) else { continue };
         match message {
-            Message::CompilerMessage { message } if message.level.starts_with("error") => {
+            Message::Said { message } if message.level.starts_with("error") => {
                 refusals.extend(message.refusal());
             }
-            Message::CompilerArtifact { target: Target { name }, executable: Some(path) } if name == target => {
+            Message::Made { target: Target { name }, executable: Some(path) } if name == target => {
                 program = Some(path);
             }
             _ => {}

@@ -61,7 +61,8 @@ impl Checker<'_> {
             }
         };
         self.screen.passing(&format!("  running the tests of {} {}", step.kind(), step.id));
-        let trials = Trials { program: &program, mirror: &mirror, place: step.place(), seed: self.options.seed };
+        let trials =
+            Trials { program: &program, mirror: &mirror, place: step.place(), seed: self.options.seed, open: None };
         let trials = trials.of(step);
         self.screen.settled();
         let trials = trials?;

@@ -10,7 +10,14 @@ use proc_macro2::{Group, LexError, Literal, TokenStream, TokenTree};
 /// The code isn't a sequence of Rust tokens.
 #[derive(Debug, thiserror::Error)]
 #[error("this part of the solution can't be written on one line: {0}")]
-pub struct CollapseError(#[from] LexError);
+pub struct CollapseError(String);
+
+impl From<LexError> for CollapseError {
+    fn from(error: LexError) -> Self {
+        // A LexError may not cross threads; its words may.
+        Self(error.to_string())
+    }
+}
 
 /// `code` without comments, on one line.
 ///
@@ -83,7 +90,10 @@ mod tests {
 
     #[test]
     fn operators_and_lifetimes_stay_whole() {
-        assert_eq!(lines("a += b && c;\n'outer: loop { break 'outer }"), "a += b && c ; 'outer : loop { break 'outer }");
+        assert_eq!(
+            lines("a += b && c;\n'outer: loop { break 'outer }"),
+            "a += b && c ; 'outer : loop { break 'outer }"
+        );
     }
 
     #[test]

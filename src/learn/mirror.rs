@@ -402,11 +402,10 @@ mod tests {
         let overlay = Overlay::from([("solutions/01-store/src/a.rs".into(), "mine".to_owned())]);
         let mirror = Mirror::lay(directory.path(), "store", overlay.clone()).unwrap();
         let read = |path: &str| fs::read_to_string(mirror.root.join("solutions/01-store/src").join(path)).unwrap();
-        assert_eq!((read("a.rs"), read("lib.rs"), read("deep/b.rs")), (
-            "mine".to_owned(),
-            "given lib.rs".to_owned(),
-            "given deep/b.rs".to_owned()
-        ));
+        assert_eq!(
+            (read("a.rs"), read("lib.rs"), read("deep/b.rs")),
+            ("mine".to_owned(), "given lib.rs".to_owned(), "given deep/b.rs".to_owned())
+        );
         assert!(!mirror.root.join("book").exists());
         let written = || fs::metadata(mirror.root.join("solutions/01-store/src/a.rs")).unwrap().modified().unwrap();
         let first = written();

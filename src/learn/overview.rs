@@ -57,7 +57,8 @@ pub fn show_next(course: &Course, progress: &Progress, after: Option<&str>, scre
             println!("there are no chapters here yet");
         } else {
             println!("{}", screen.green("Everything is solved: the whole cluster is yours."));
-            println!("{}", screen.command("cargo ks up --mine all --only-mine"));
+            let all: Vec<&str> = course.chapters.iter().map(|chapter| chapter.component.as_str()).collect();
+            println!("{}", screen.command(&format!("cargo ks up --only-mine --mine {}", all.join(","))));
         }
         return;
     };

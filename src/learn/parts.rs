@@ -68,7 +68,13 @@ pub struct Damage {
     /// The step whose marker it is, as far as it can be told.
     pub step: Option<String>,
     /// What is wrong with it.
-    pub problem: Problem,
+    pub problem: Box<Problem>,
+}
+
+impl Damage {
+    fn new(line: usize, step: Option<String>, problem: Problem) -> Self {
+        Self { line, step, problem: Box::new(problem) }
+    }
 }
 
 /// The ways in which markers can be broken.
@@ -170,7 +176,7 @@ impl Source {
         let mut current: Option<Part> = None;
         let mut seen: Vec<PartId> = Vec::new();
         for (index, line) in text.split_inclusive('\n').enumerate() {
-            let at = |step: &str, problem| Damage { line: index + 1, step: Some(step.to_owned()), problem };
+            let at = |step: &str, problem| Damage::new(index + 1, Some(step.to_owned()), problem);
             match (marker(line), current.take()) {
                 (None, None) => plain.push_str(line),
                 (None, Some(mut part)) => {
@@ -179,7 +185,7 @@ impl Source {
                 }
                 (Some(Err(garbled)), part) => {
                     let step = part.map(|part| part.id.step).or_else(|| guess_step(&garbled));
-                    return Err(Damage { line: index + 1, step, problem: Problem::Garbled(garbled) });
+                    return Err(Damage::new(index + 1, step, Problem::Garbled(garbled)));
                 }
                 (Some(Ok(Marker::Begin(inner))), Some(outer)) => {
                     return Err(at(&outer.id.step, Problem::Nested { inner, outer: outer.id.clone() }));
@@ -205,8 +211,7 @@ impl Source {
             }
         }
         if let Some(part) = current {
-            let (line, step) = (part.line - 1, Some(part.id.step.clone()));
-            return Err(Damage { line, step, problem: Problem::Unended(part.id) });
+            return Err(Damage::new(part.line - 1, Some(part.id.step.clone()), Problem::Unended(part.id)));
         }
         pieces.push(Piece::Text(plain));
         Ok(Self { pieces })
@@ -272,14 +277,14 @@ impl Source {
     pub fn same_parts(&self, solution: &Self) -> Result<(), Damage> {
         for part in self.parts() {
             if solution.part(&part.id).is_none() {
-                let (line, step) = (part.line - 1, Some(part.id.step.clone()));
-                return Err(Damage { line, step, problem: Problem::Unknown(part.id.clone()) });
+                let step = Some(part.id.step.clone());
+                return Err(Damage::new(part.line - 1, step, Problem::Unknown(part.id.clone())));
             }
         }
         match solution.parts().find(|part| self.part(&part.id).is_none()) {
             Some(gone) => {
                 let step = Some(gone.id.step.clone());
-                Err(Damage { line: self.line_count(), step, problem: Problem::Missing(gone.id.clone()) })
+                Err(Damage::new(self.line_count(), step, Problem::Missing(gone.id.clone())))
             }
             None => Ok(()),
         }
@@ -397,7 +402,7 @@ fn two(x: &mut u32) {
 
     fn problem(text: &str) -> (usize, Option<String>, Problem) {
         let damage = Source::parse(text).unwrap_err();
-        (damage.line, damage.step, damage.problem)
+        (damage.line, damage.step, *damage.problem)
     }
 
     #[test]
@@ -457,9 +462,8 @@ fn two(x: &mut u32) {
     #[test]
     fn what_the_learner_wrote_is_not_filled() {
         let solution = parse(SOLUTION);
-        let mine = parse(&solution.blank(|id| id.step == "1.2")).rewrite(|part| {
-            (part.id.step == "1.1").then(|| "    2\n".to_owned())
-        });
+        let mine = parse(&solution.blank(|id| id.step == "1.2"))
+            .rewrite(|part| (part.id.step == "1.1").then(|| "    2\n".to_owned()));
         let filled = parse(&mine).fill(&solution).unwrap();
         assert!(filled.contains("// >>> step 1.1: one\n    2\n"), "{filled}");
     }
@@ -476,7 +480,8 @@ fn two(x: &mut u32) {
         assert_eq!(problem(&twice.repeat(2)), (3, step(), Problem::Duplicated(one())));
         let crossed = "// >>> step 1.1: a\n// <<< step 1.2: b\n";
         assert_eq!(problem(crossed), (1, step(), Problem::Unended(one())));
-        for garbled in ["//>>>step 1.1", "// >>> step 1.1 a", "// <<<", "// >>> exercise 1.1: a", "// >>> step 1.a: a"] {
+        for garbled in ["//>>>step 1.1", "// >>> step 1.1 a", "// <<<", "// >>> exercise 1.1: a", "// >>> step 1.a: a"]
+        {
             assert_eq!(problem(garbled).2, Problem::Garbled(garbled.to_owned()));
         }
         assert_eq!(problem("// >>> step 1.1 a").1, step());
@@ -486,9 +491,9 @@ fn two(x: &mut u32) {
     fn missing_and_unknown_parts_are_found_by_comparison() {
         let solution = parse(SOLUTION);
         let learner = parse("// >>> step 1.1: one\n// <<< step 1.1: one\n");
-        assert_eq!(learner.same_parts(&solution).unwrap_err().problem, Problem::Missing(id("step 1.2: two")));
+        assert_eq!(*learner.same_parts(&solution).unwrap_err().problem, Problem::Missing(id("step 1.2: two")));
         let learner = parse("// >>> step 1.1: uno\n// <<< step 1.1: uno\n");
-        assert_eq!(learner.same_parts(&solution).unwrap_err().problem, Problem::Unknown(id("step 1.1: uno")));
+        assert_eq!(*learner.same_parts(&solution).unwrap_err().problem, Problem::Unknown(id("step 1.1: uno")));
         assert!(solution.same_parts(&solution).is_ok());
     }
 

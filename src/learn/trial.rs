@@ -22,6 +22,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The variable that makes a randomised test run one seed alone.
 const SEED: &str = "KUBESMITH_SEED";
 
+/// The variable that makes guarded parts count as unwritten: their names, between semicolons.
+pub const OPEN: &str = "KUBESMITH_OPEN";
+
 /// One test, run.
 #[derive(Clone, Debug)]
 pub struct Trial {
@@ -67,6 +70,8 @@ pub struct Trials<'a> {
     pub place: &'a Place,
     /// The one seed to replay.
     pub seed: Option<u64>,
+    /// The guarded parts that count as unwritten.
+    pub open: Option<&'a str>,
 }
 
 impl Trials<'_> {
@@ -78,7 +83,13 @@ impl Trials<'_> {
         let prefix = format!("{}::", step.tests);
         let names: Vec<String> = self.list()?.into_iter().filter(|name| name.starts_with(&prefix)).collect();
         if names.is_empty() {
-            bail!("{} {} has no tests: module `{}` of {} has none", step.kind(), step.id, step.tests, self.place.target);
+            bail!(
+                "{} {} has no tests: module `{}` of {} has none",
+                step.kind(),
+                step.id,
+                step.tests,
+                self.place.target
+            );
         }
         self.run(&names)
     }
@@ -88,7 +99,8 @@ impl Trials<'_> {
     /// # Errors
     /// If it can't be started.
     pub fn list(&self) -> anyhow::Result<Vec<String>> {
-        let output = self.command().args(["--list", "--format=terse"]).output().context("the tests can't be started")?;
+        let output =
+            self.command().args(["--list", "--format=terse"]).output().context("the tests can't be started")?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
     }
@@ -139,8 +151,9 @@ impl Trials<'_> {
         let directory = self.mirror.root.join(&self.place.solution);
         clean_environment(&mut command);
         command.current_dir(&directory).env("CARGO_MANIFEST_DIR", &directory);
-        command.env("RUST_BACKTRACE", "0").env_remove(SEED);
+        command.env("RUST_BACKTRACE", "0").env_remove(SEED).env_remove(OPEN);
         command.envs(self.seed.map(|seed| (SEED, seed.to_string())));
+        command.envs(self.open.map(|open| (OPEN, open)));
         // A snapshot is compared, never accepted by a check.
         command.env("INSTA_UPDATE", "no").env("INSTA_FORCE_PASS", "0").env("INSTA_OUTPUT", "diff");
         command.env("INSTA_WORKSPACE_ROOT", &self.mirror.root);

@@ -71,7 +71,8 @@ fn watched(course: &Course) -> BTreeSet<PathBuf> {
 
 /// Waits for a save, and for what belongs to it.
 fn next_save(saves: &Receiver<Vec<PathBuf>>) -> anyhow::Result<BTreeSet<PathBuf>> {
-    let mut paths: BTreeSet<PathBuf> = saves.recv().context("the files can't be watched any more")?.into_iter().collect();
+    let mut paths: BTreeSet<PathBuf> =
+        saves.recv().context("the files can't be watched any more")?.into_iter().collect();
     loop {
         match saves.recv_timeout(SETTLE) {
             Ok(more) => paths.extend(more),
@@ -96,9 +97,9 @@ fn step_of<'a>(
     if changed.is_empty() && was_saved(&current) || changed.contains(&current.id) {
         return Some(current);
     }
-    let mut in_file = course.everything().filter(was_saved).filter(|step| changed.is_empty() || changed.contains(&step.id));
-    let mut again = in_file.clone();
-    in_file.find(|step| !checker.progress.is_solved(&step.id)).or_else(|| again.next())
+    let is_meant = |step: &&Step| was_saved(step) && (changed.is_empty() || changed.contains(&step.id));
+    let meant: Vec<&Step> = course.everything().filter(is_meant).collect();
+    meant.iter().find(|step| !checker.progress.is_solved(&step.id)).or(meant.first()).copied()
 }
 
 fn is_among(file: &Path, saved: &BTreeSet<PathBuf>) -> bool {

@@ -82,7 +82,7 @@ impl Animal {
                 bail!("it doesn't build:\n{first}");
             }
         };
-        let trials = Trials { program: &program, mirror: &mirror, place: step.place(), seed: None };
+        let trials = Trials { program: &program, mirror: &mirror, place: step.place(), seed: None, open: None };
         if !trials.list()?.contains(&self.caught_by) {
             bail!("there is no test `{}` in {}", self.caught_by, step.place().package);
         }
