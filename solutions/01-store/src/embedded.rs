@@ -113,7 +113,7 @@ impl Embedded {
     /// # Errors
     /// [`StorageError::Unavailable`] if the store has been closed or has failed.
     pub fn watchers(&self) -> Result<usize, StorageError> {
-        self.shared.read(|store| store.watchers.len())
+        self.shared.read(|store| store.watchers().len())
     }
 
     fn ask_to_close(&self) {

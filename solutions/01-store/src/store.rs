@@ -69,6 +69,11 @@ impl Store {
         &self.history
     }
 
+    /// Everybody who waits for what comes.
+    pub fn watchers(&self) -> &Watchers {
+        &self.watchers
+    }
+
     /// The store as it stood at revision `now`, as if nothing had been written since.
     ///
     /// The shell reads through this at the newest revision that is on disk: what has been stepped

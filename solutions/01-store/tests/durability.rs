@@ -1,5 +1,7 @@
 //! No acknowledged write is lost: whatever is killed, cut off, torn, or unplugged.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! The store as the API server uses it: through the `Storage` trait.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use std::sync::Arc;

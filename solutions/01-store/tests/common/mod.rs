@@ -1,6 +1,7 @@
 //! What several of the store's tests need.
 
 #![allow(dead_code, reason = "every test binary takes its part")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 
