@@ -18,7 +18,7 @@ use warp::reply::Response;
 use crate::answer::Answer;
 use crate::authenticate::{User, authenticate};
 use crate::authorize::authorize;
-use crate::negotiation::{Accepted, negotiate};
+use crate::negotiation::{Accepted, is_object_target, negotiate};
 use crate::query::{self, Query};
 use crate::request::{self, RequestInfo};
 use crate::resources::Resource;
@@ -164,7 +164,7 @@ where
         return root::answer(&server, &info, &query, accepted).await;
     }
     let resource = find(&server, &info)?;
-    let accept = negotiate(accepted.unwrap_or_default(), |_| false)?;
+    let accept = negotiate(accepted.unwrap_or_default(), is_object_target)?;
     let body = if matches!(head.method, Method::GET | Method::HEAD) { Bytes::new() } else { read_body(body).await? };
     let Head { method, headers, raw_query, .. } = head;
     let warnings = Mutex::default();

@@ -3,6 +3,7 @@
 //! The common case, the object itself in JSON, is bytes that were encoded long ago.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use kubesmith_store::storage::Revision;
 use serde_json::json;
 
@@ -12,6 +13,7 @@ use crate::negotiation::Media;
 use crate::pipeline::Call;
 use crate::registry::Written;
 use crate::status::Failure;
+use crate::table::{IncludeObject, Printer};
 use crate::{Object, convert, encode};
 
 /// A list's items are sent in pieces of about this size.
@@ -33,7 +35,18 @@ pub fn written(call: &Call, code: u16, written: Written) -> Result<Answer, Failu
 
 /// One object that is in the version of the request.
 pub fn object_as(call: &Call, code: u16, object: Object) -> Answer {
-    encoded(call, code, &object)
+    let Some(target) = &call.accept.target else { return encoded(call, code, &object) };
+    let shown = printer(call).and_then(|printer| printer.object(&object, target, Timestamp::now()));
+    shown.map_or_else(Answer::from, |shown| encoded(call, code, &shown))
+}
+
+/// What turns objects into what the client asked for.
+pub fn printer(call: &Call) -> Result<Printer, Failure> {
+    let include_object = IncludeObject::parse(call.query.get("includeObject").unwrap_or_default())?;
+    Ok(match call.resource.subresource(&call.info.subresource) {
+        Some(part) => Printer::of_subresource(&call.resource, part, include_object),
+        None => Printer::of(&call.resource, include_object),
+    })
 }
 
 /// Something that has the form already, in the encoding that the client wants.
@@ -88,6 +101,11 @@ fn head(call: &Call, meta: &ListMeta) -> String {
 
 /// A list of decoded objects in the version of the request.
 pub fn list_as(call: &Call, mut objects: Vec<Object>, meta: &ListMeta) -> Answer {
+    if let Some(target) = &call.accept.target {
+        let objects: Vec<&Object> = objects.iter().collect();
+        let shown = printer(call).and_then(|printer| printer.list(&objects, meta.object(), target, Timestamp::now()));
+        return shown.map_or_else(Answer::from, |shown| encoded(call, 200, &shown));
+    }
     if !convert::keeps_kind_in_lists(&call.resource) {
         for item in objects.iter_mut().filter_map(Object::as_object_mut) {
             item.remove("kind");

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use jiff::Timestamp;
 use kubesmith_store::storage::{Revision, StorageError, WatchStream};
 use serde_json::json;
 use tokio::sync::watch::Receiver;
@@ -18,12 +19,14 @@ use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::cache::{Cache, Cached, Change, Filter, Kind, frame};
-use crate::convert;
 use crate::list::{self, ListOptions};
+use crate::negotiation::Target;
 use crate::pipeline::Call;
 use crate::resources::Resource;
 use crate::server::Server;
 use crate::status::Failure;
+use crate::table::Printer;
+use crate::{Object, convert, present};
 
 /// How long a watch lasts whose client names no time: this, and up to as much again (upstream:
 /// `--min-request-timeout`), so that watches begun together don't end together.
@@ -79,8 +82,8 @@ pub async fn watch(call: &Call) -> Result<Answer, Failure> {
         call.server.caches.catch_up().await?;
     }
     let bookmarks = call.query.is_set("allowWatchBookmarks");
-    let presenter = Presenter::of(call);
-    let (ready, position) = begin(&call.server, &cache, &options.filter, &start, &presenter, bookmarks);
+    let mut presenter = Presenter::of(call)?;
+    let (ready, position) = begin(&call.server, &cache, &options.filter, &start, &mut presenter, bookmarks);
     let now = Instant::now();
     let mut watcher = Watcher {
         server: call.server.clone(),
@@ -141,7 +144,7 @@ fn begin(
     cache: &Cache,
     filter: &Filter,
     start: &Start,
-    presenter: &Presenter,
+    presenter: &mut Presenter,
     bookmarks: bool,
 ) -> (VecDeque<Bytes>, Revision) {
     match start {
@@ -303,30 +306,46 @@ async fn more(source: &mut Source) -> Option<Result<kubesmith_store::storage::Wa
 /// How a watcher's lines look.
 struct Presenter {
     resource: Arc<Resource>,
+    /// What turns objects into what the client asked for, if that isn't the objects themselves.
+    printer: Option<(Printer, Target)>,
 }
 
 impl Presenter {
-    fn of(call: &Call) -> Self {
-        Self { resource: call.resource.clone() }
+    fn of(call: &Call) -> Result<Self, Failure> {
+        let printer = match &call.accept.target {
+            Some(target) => Some((present::printer(call)?, target.clone())),
+            None => None,
+        };
+        Ok(Self { resource: call.resource.clone(), printer })
     }
 
     fn plain(&self) -> bool {
-        convert::is_native(&self.resource)
+        self.printer.is_none() && convert::is_native(&self.resource)
     }
 
-    fn change(&self, change: &Change, kind: Kind, object: &Cached) -> Bytes {
+    fn change(&mut self, change: &Change, kind: Kind, object: &Cached) -> Bytes {
         if self.plain() { change.frame(kind, object) } else { self.line(kind, object) }
     }
 
-    fn line(&self, kind: Kind, object: &Cached) -> Bytes {
+    fn line(&mut self, kind: Kind, object: &Cached) -> Bytes {
         if self.plain() {
             return frame(kind.name(), &object.bytes);
         }
-        let object = convert::from_stored(&self.resource, object.object());
-        frame(kind.name(), object.to_string().as_bytes())
+        self.turned(kind.name(), convert::from_stored(&self.resource, object.object()))
     }
 
-    fn bookmark(&self, revision: Revision, initial: bool) -> Bytes {
+    fn turned(&mut self, kind: &str, object: Object) -> Bytes {
+        let shown = match &mut self.printer {
+            Some((printer, target)) => printer.event(&object, target, Timestamp::now()),
+            None => Ok(object),
+        };
+        match shown {
+            Ok(shown) => frame(kind, shown.to_string().as_bytes()),
+            Err(failure) => frame("ERROR", failure.body().to_string().as_bytes()),
+        }
+    }
+
+    fn bookmark(&mut self, revision: Revision, initial: bool) -> Bytes {
         let mut metadata = json!({ "resourceVersion": revision.to_string(), "creationTimestamp": null });
         if initial {
             metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
@@ -334,6 +353,6 @@ impl Presenter {
         let object = json!({
             "kind": self.resource.gvk.kind, "apiVersion": self.resource.api_version(), "metadata": metadata,
         });
-        frame("BOOKMARK", object.to_string().as_bytes())
+        self.turned("BOOKMARK", object)
     }
 }
