@@ -169,6 +169,9 @@ where
     let Head { method, headers, raw_query, .. } = head;
     let warnings = Mutex::default();
     let call = Call { server, info, method, query, raw_query, headers, user, accept, resource, body, warnings };
+    if let Some(warning) = &call.resource.deprecation {
+        call.warn(warning.as_ref());
+    }
     let answer = Box::pin(dispatch(&call)).await;
     let warnings = call.warnings.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(answer.unwrap_or_else(Answer::from).warn(&warnings))
