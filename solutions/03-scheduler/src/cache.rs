@@ -69,28 +69,22 @@ impl Cache {
     /// The watch shows a pod with a node: one bound by anybody, or a confirmation of what was assumed.
     /// The watch is right: if it names another node than was assumed, the pod moves there.
     pub fn set_pod(&mut self, pod: Arc<PodInfo>, node: &str) {
-        // >>> step 3.5: set_pod
         self.nominated.remove(pod.uid());
         self.place(pod, node, false);
-        // <<< step 3.5: set_pod
     }
 
     /// From now on the pod counts as being on `node`, before anybody else knows.
     pub fn assume(&mut self, pod: Arc<PodInfo>, node: &str) {
-        // >>> step 3.5: assume
         self.nominated.remove(pod.uid());
         self.place(pod, node, true);
-        // <<< step 3.5: assume
     }
 
     /// The binding of an assumed pod failed: it is on no node after all. One that the watch has already
     /// shown on a node stays there.
     pub fn forget(&mut self, uid: &str) {
-        // >>> step 3.5: forget
         if self.is_assumed(uid) {
             self.remove_pod(uid);
         }
-        // <<< step 3.5: forget
     }
 
     /// Whether the pod counts as placed only because it was decided here.

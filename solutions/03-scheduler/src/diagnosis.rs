@@ -56,7 +56,6 @@ impl Diagnosis {
 
 /// Counts equal reasons, and sorts the counts as texts: `10 a` comes before `2 b`.
 pub fn count_reasons<'a>(node_count: usize, rejections: impl Iterator<Item = &'a Rejection>) -> String {
-    // >>> step 3.6: count_reasons
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for reason in rejections.flat_map(|rejection| &rejection.reasons) {
         *counts.entry(reason).or_default() += 1;
@@ -67,5 +66,4 @@ pub fn count_reasons<'a>(node_count: usize, rejections: impl Iterator<Item = &'a
         true => format!("0/{node_count} nodes are available:"),
         false => format!("0/{node_count} nodes are available: {}.", texts.join(", ")),
     }
-    // <<< step 3.6: count_reasons
 }

@@ -10,8 +10,24 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{NodeSelectorTerm, PodSpec, Taint};
 
+use crate::affinity::InterPodAffinity;
 use crate::framework::{Candidates, FilterPlugin, NodeFilter, NodeInfo, PodInfo, Rejection, Snapshot, Verdict};
+use crate::resources::Resources;
 use crate::selectors::{node_allowed, required_node_selector, taints, tolerated};
+use crate::spreading::PodTopologySpread;
+
+/// All filters, in upstream's order: a node's first refusal is the one that is reported.
+/// Upstream: `pkg/scheduler/apis/config/v1/default_plugins.go`.
+pub static FILTERS: [&dyn FilterPlugin; 8] = [
+    &NodeUnschedulable,
+    &NodeName,
+    &TaintToleration,
+    &NodeAffinity,
+    &NodePorts,
+    &NodeResourcesFit,
+    &PodTopologySpread,
+    &InterPodAffinity,
+];
 
 /// A cordoned node takes no new pods, unless they tolerate that.
 pub struct NodeUnschedulable;
@@ -106,12 +122,10 @@ impl FilterPlugin for NodeAffinity {
 
 /// Whether the pod's `nodeSelector` and required node affinity allow the node.
 pub fn node_wanted(pod: &PodInfo, node: &NodeInfo) -> Verdict {
-    // >>> step 3.2: node_wanted
     match node_allowed(pod.spec(), &node.node) {
         true => Ok(()),
         false => Err(Rejection::for_good("node(s) didn't match Pod's node affinity/selector")),
     }
-    // <<< step 3.2: node_wanted
 }
 
 /// The nodes that the affinity names, if every one of its terms names some: a daemon set's pods do,
@@ -199,7 +213,7 @@ pub fn resources_fit(pod: &PodInfo, node: &NodeInfo) -> Verdict {
     check("memory", wanted.memory, has.memory, used.memory);
     check("ephemeral-storage", wanted.ephemeral_storage, has.ephemeral_storage, used.ephemeral_storage);
     for (name, amount) in &wanted.scalar {
-        let of = |resources: &crate::resources::Resources| resources.scalar.get(name).copied().unwrap_or(0);
+        let of = |resources: &Resources| resources.scalar.get(name).copied().unwrap_or(0);
         check(name, *amount, of(has), of(used));
     }
     if reasons.is_empty() { Ok(()) } else { Err(Rejection { reasons, resolvable }) }

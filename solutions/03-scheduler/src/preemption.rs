@@ -79,7 +79,6 @@ fn is_being_preempted(pod: &PodInfo) -> bool {
 /// # Errors
 /// Why nobody's leaving would help.
 pub fn victims_on(pod: &PodInfo, node: &NodeInfo, cluster: &Snapshot) -> Result<Preemption, Rejection> {
-    // >>> step 3.8: victims_on
     let mut lesser: Vec<Arc<PodInfo>> =
         node.pods.iter().filter(|other| other.priority() < pod.priority()).cloned().collect();
     if lesser.is_empty() {
@@ -110,7 +109,6 @@ pub fn victims_on(pod: &PodInfo, node: &NodeInfo, cluster: &Snapshot) -> Result<
     }
     victims.sort_by_key(|victim| importance(victim));
     Ok(Preemption { node: node.name().to_owned(), victims, budget_violations })
-    // <<< step 3.8: victims_on
 }
 
 /// Sorts pods from the most important: higher priority, then longer running.
@@ -154,7 +152,6 @@ fn protects(budget: &PodDisruptionBudget, pod: &PodInfo) -> bool {
 /// The candidate that hurts least: fewest broken budgets; then the lowest highest priority, the lowest
 /// sum of priorities, the fewest victims, and those that were started last.
 pub fn choose(candidates: Vec<Preemption>) -> Option<Preemption> {
-    // >>> step 3.8: choose
     candidates.into_iter().min_by_key(|candidate| {
         let priorities = || candidate.victims.iter().map(|victim| i64::from(victim.priority()));
         let highest = priorities().max().unwrap_or(i64::MIN);
@@ -166,5 +163,4 @@ pub fn choose(candidates: Vec<Preemption>) -> Option<Preemption> {
         let started = first_start.is_some();
         (candidate.budget_violations, highest, sum, candidate.victims.len(), started, Reverse(first_start))
     })
-    // <<< step 3.8: choose
 }

@@ -63,7 +63,6 @@ pub enum ClusterEvent {
 
 /// Whether an event may change a plugin's mind.
 pub fn may_help(plugin: &str, event: ClusterEvent) -> bool {
-    // >>> step 3.4: may_help
     use ClusterEvent::*;
     match plugin {
         "NodeName" => event == NodeAdded,
@@ -80,15 +79,12 @@ pub fn may_help(plugin: &str, event: ClusterEvent) -> bool {
         }
         _ => true,
     }
-    // <<< step 3.4: may_help
 }
 
 /// How long a pod waits after it has failed `attempts` times.
 pub fn backoff(attempts: u32) -> Duration {
-    // >>> step 3.4: backoff
     let doublings = attempts.saturating_sub(1).min(16);
     (INITIAL_BACKOFF * 2_u32.pow(doublings)).min(MAX_BACKOFF)
-    // <<< step 3.4: backoff
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +158,6 @@ impl SchedulingQueue {
     /// When nobody is active, whoever backs off is let in early: there is nothing better to do. (Not so
     /// after an error: it may be the API server that needs the rest.)
     pub fn pop(&mut self, now: Duration) -> Option<Arc<PodInfo>> {
-        // >>> step 3.4: pop
         self.flush(now);
         let next = match self.active.first() {
             Some((_, _, uid)) => uid.clone(),
@@ -172,17 +167,14 @@ impl SchedulingQueue {
         let queued = self.pods.get_mut(&next)?;
         queued.attempts += 1;
         Some(queued.pod.clone())
-        // <<< step 3.4: pop
     }
 
     /// No node takes the pod: `plugins` refused it. It waits for something to change.
     pub fn failed(&mut self, uid: &str, plugins: BTreeSet<&'static str>, now: Duration) {
-        // >>> step 3.4: failed
         let Some(queued) = self.pods.get_mut(uid) else { return };
         queued.plugins = plugins;
         queued.failed = now;
         self.put(uid, Place::Unschedulable { since: now });
-        // <<< step 3.4: failed
     }
 
     /// The pod could not be placed for a reason that is nobody's refusal (the API server was away). It
@@ -196,7 +188,6 @@ impl SchedulingQueue {
 
     /// Something changed: wakes every pod that it may help.
     pub fn on_event(&mut self, event: ClusterEvent, now: Duration) {
-        // >>> step 3.4: on_event
         let helped = |queued: &Queued| {
             matches!(queued.place, Place::Unschedulable { .. })
                 && (queued.plugins.is_empty() || queued.plugins.iter().any(|plugin| may_help(plugin, event)))
@@ -204,7 +195,6 @@ impl SchedulingQueue {
         let woken: Vec<String> =
             self.pods.iter().filter(|(_, queued)| helped(queued)).map(|(uid, _)| uid.clone()).collect();
         woken.iter().for_each(|uid| self.wake(uid, now));
-        // <<< step 3.4: on_event
     }
 
     /// When `pop` could next have something that it hasn't now, though nothing happens until then.

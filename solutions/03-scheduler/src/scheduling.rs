@@ -9,39 +9,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::affinity::InterPodAffinity;
 use crate::diagnosis::Diagnosis;
-use crate::filters::{NodeAffinity, NodeName, NodePorts, NodeResourcesFit, NodeUnschedulable, TaintToleration};
-use crate::framework::{
-    Candidates, FilterPlugin, NodeFilter, NodeInfo, PodInfo, Rejection, ScorePlugin, Snapshot, Verdict,
-};
+use crate::filters::FILTERS;
+use crate::framework::{Candidates, NodeFilter, NodeInfo, PodInfo, Rejection, Snapshot, Verdict};
 use crate::preemption::{Preemption, preempt};
-use crate::scores::{BalancedAllocation, ImageLocality, LeastAllocated, PreferUntainted, PreferredNodes};
-use crate::spreading::PodTopologySpread;
-
-/// The filters, in upstream's order: a node's first refusal is the one that is reported.
-/// Upstream: `pkg/scheduler/apis/config/v1/default_plugins.go`.
-pub static FILTERS: [&dyn FilterPlugin; 8] = [
-    &NodeUnschedulable,
-    &NodeName,
-    &TaintToleration,
-    &NodeAffinity,
-    &NodePorts,
-    &NodeResourcesFit,
-    &PodTopologySpread,
-    &InterPodAffinity,
-];
-
-/// The scores.
-pub static SCORES: [&dyn ScorePlugin; 7] = [
-    &PreferUntainted,
-    &PreferredNodes,
-    &LeastAllocated,
-    &PodTopologySpread,
-    &InterPodAffinity,
-    &BalancedAllocation,
-    &ImageLocality,
-];
+use crate::scores::{SCORES, total_scores};
 
 /// What is to be done with a pod.
 #[derive(Clone, Debug)]
@@ -193,7 +165,7 @@ fn best(pod: &PodInfo, nodes: &[Arc<NodeInfo>], cluster: &Snapshot) -> String {
     if let [only] = nodes {
         return only.name().to_owned();
     }
-    let totals = total_scores(pod, nodes, cluster);
+    let totals = total_scores(&SCORES, pod, nodes, cluster);
     let mut best = 0;
     for (index, total) in totals.iter().enumerate() {
         if *total > totals[best] {
@@ -201,17 +173,4 @@ fn best(pod: &PodInfo, nodes: &[Arc<NodeInfo>], cluster: &Snapshot) -> String {
         }
     }
     nodes.get(best).map(|node| node.name().to_owned()).unwrap_or_default()
-}
-
-/// Every node's score: each plugin's, times its weight, added up.
-pub fn total_scores(pod: &PodInfo, nodes: &[Arc<NodeInfo>], cluster: &Snapshot) -> Vec<i64> {
-    // >>> step 3.3: total_scores
-    let mut totals = vec![0; nodes.len()];
-    for plugin in SCORES {
-        for (total, score) in totals.iter_mut().zip(plugin.score(pod, nodes, cluster).into_iter().flatten()) {
-            *total += score * plugin.weight();
-        }
-    }
-    totals
-    // <<< step 3.3: total_scores
 }

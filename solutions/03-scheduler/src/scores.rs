@@ -9,9 +9,41 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::affinity::InterPodAffinity;
 use crate::framework::{MAX_NODE_SCORE, NodeInfo, PodInfo, ScorePlugin, Snapshot, normalize};
 use crate::resources::Resources;
 use crate::selectors::{node_matches, taints, tolerated};
+use crate::spreading::PodTopologySpread;
+
+/// All opinions.
+pub static SCORES: [&dyn ScorePlugin; 7] = [
+    &PreferUntainted,
+    &PreferredNodes,
+    &LeastAllocated,
+    &PodTopologySpread,
+    &InterPodAffinity,
+    &BalancedAllocation,
+    &ImageLocality,
+];
+
+/// Every node's score, in the order of `nodes`: what each opinion gives it, times the opinion's weight,
+/// added up. An opinion that returns nothing gives nothing.
+pub fn total_scores(
+    opinions: &[&dyn ScorePlugin],
+    pod: &PodInfo,
+    nodes: &[Arc<NodeInfo>],
+    cluster: &Snapshot,
+) -> Vec<i64> {
+    // >>> step 3.3: total_scores
+    let mut totals = vec![0; nodes.len()];
+    for opinion in opinions {
+        for (total, score) in totals.iter_mut().zip(opinion.score(pod, nodes, cluster).into_iter().flatten()) {
+            *total += score * opinion.weight();
+        }
+    }
+    totals
+    // <<< step 3.3: total_scores
+}
 
 /// Rather not where there are `PreferNoSchedule` taints that the pod doesn't tolerate.
 pub struct PreferUntainted;

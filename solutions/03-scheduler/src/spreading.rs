@@ -162,7 +162,6 @@ pub fn skew_allowed(
     pod: &PodInfo,
     node: &NodeInfo,
 ) -> Verdict {
-    // >>> step 3.7: skew_allowed
     let Some(place) = node.labels().get(&constraint.topology_key) else {
         return Err(Rejection::for_good(
             "node(s) didn't match pod topology spread constraints (missing required label)",
@@ -177,7 +176,6 @@ pub fn skew_allowed(
         return Err(Rejection::until_pods_leave("node(s) didn't match pod topology spread constraints"));
     }
     Ok(())
-    // <<< step 3.7: skew_allowed
 }
 
 impl ScorePlugin for PodTopologySpread {

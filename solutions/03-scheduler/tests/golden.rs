@@ -73,7 +73,7 @@ fn node(case: &Value) -> Node {
         "spec": {"unschedulable": case["unschedulable"], "taints": case["taints"]},
         "status": {"allocatable": capacity, "images": images},
     }))
-    .unwrap()
+    .expect("a well-formed case")
 }
 
 /// A pod as the API server would have stored it, with its defaults.
@@ -83,7 +83,7 @@ fn pod(case: &Value, name: &str) -> Arc<PodInfo> {
     let mut spec = json!({"containers": [
         {"name": "c", "image": image, "resources": {"requests": requests}, "ports": case["ports"]}]});
     merge(&mut spec, &case["spec"]);
-    for container in spec["containers"].as_array_mut().unwrap() {
+    for container in spec["containers"].as_array_mut().expect("a well-formed case") {
         let limits = container["resources"]["limits"].clone();
         if container["resources"]["requests"].is_null() && !limits.is_null() {
             container["resources"]["requests"] = limits;
@@ -98,7 +98,7 @@ fn pod(case: &Value, name: &str) -> Arc<PodInfo> {
         "metadata": {"name": name, "namespace": NAMESPACE, "uid": name, "labels": case["labels"]},
         "spec": spec,
     }))
-    .unwrap();
+    .expect("a well-formed case");
     Arc::new(PodInfo::new(Arc::new(pod)))
 }
 
@@ -114,7 +114,7 @@ fn decide(case: &Case) -> Got {
     cache.namespaces = Arc::new([(NAMESPACE.to_owned(), [("team".to_owned(), "a".to_owned())].into())].into());
     case.nodes.iter().for_each(|case| cache.set_node(Arc::new(node(case))));
     for case in &case.pods {
-        let pod = pod(case, case["name"].as_str().unwrap());
+        let pod = pod(case, case["name"].as_str().expect("a well-formed case"));
         let node = pod.spec().node_name.clone().expect("every other pod has a node");
         cache.set_pod(pod, &node);
     }
@@ -144,7 +144,7 @@ fn decide(case: &Case) -> Got {
 }
 
 fn check(text: &str) -> Vec<String> {
-    let cases: Vec<Case> = serde_yaml::from_str(text).unwrap();
+    let cases: Vec<Case> = serde_yaml::from_str(text).expect("a well-formed case");
     assert!(!cases.is_empty());
     let wrong = cases.iter().filter_map(|case| {
         let got = decide(case);
@@ -163,6 +163,6 @@ fn every_decision_is_upstreams() {
 #[test]
 fn every_decision_in_the_file_that_the_environment_names_is_upstreams() {
     let Ok(path) = std::env::var("KUBESMITH_SCHEDULING_CASES") else { return };
-    let wrong = check(&std::fs::read_to_string(path).unwrap());
+    let wrong = check(&std::fs::read_to_string(path).expect("a well-formed case"));
     assert!(wrong.is_empty(), "{} differ\n{}", wrong.len(), wrong.join("\n"));
 }
