@@ -23,6 +23,7 @@ mod registry;
 pub mod request;
 pub mod resources;
 mod root;
+pub mod schema;
 pub mod selector;
 mod server;
 pub mod status;

@@ -33,7 +33,9 @@ impl std::fmt::Display for Misfit {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (&self.what, self.of) {
             (What::Refused(why), _) => out.write_str(why),
-            (What::Wrong { value, go }, None) => write!(out, "json: cannot unmarshal {value} into Go value of type {go}"),
+            (What::Wrong { value, go }, None) => {
+                write!(out, "json: cannot unmarshal {value} into Go value of type {go}")
+            }
             (What::Wrong { value, go }, Some(of)) => {
                 let path: Vec<&str> = self.path.iter().rev().map(String::as_str).collect();
                 write!(out, "json: cannot unmarshal {value} into Go struct field {of}.{} of type {go}", path.join("."))
@@ -60,7 +62,9 @@ pub fn zero(schema: &Schema, shape: &Shape) -> Value {
         Type::Int(_) | Type::Float | Type::IntOrString => Value::from(0),
         Type::Quantity => Value::String("0".to_owned()),
         Type::Duration => Value::String("0s".to_owned()),
-        Type::Bytes | Type::Time | Type::MicroTime | Type::Any | Type::List(_) | Type::Map(_) | Type::Either(_) => Value::Null,
+        Type::Bytes | Type::Time | Type::MicroTime | Type::Any | Type::List(_) | Type::Map(_) | Type::Either(_) => {
+            Value::Null
+        }
         Type::Struct(id) => {
             let mut map = Map::new();
             fill(schema, schema.structure(*id), &mut map);
@@ -91,7 +95,13 @@ fn always_written(field: &Field) -> bool {
 fn is_struct_in_go(is: &Type) -> bool {
     matches!(
         is,
-        Type::Struct(_) | Type::Time | Type::MicroTime | Type::Duration | Type::Quantity | Type::IntOrString | Type::Any
+        Type::Struct(_)
+            | Type::Time
+            | Type::MicroTime
+            | Type::Duration
+            | Type::Quantity
+            | Type::IntOrString
+            | Type::Any
     )
 }
 

@@ -9,7 +9,6 @@ use crate::Object;
 use crate::resources::{GroupVersionKind, Resource, Resources};
 use crate::status::Failure;
 
-use super::conform::conform;
 use super::root::Root;
 use super::types::built_in;
 use super::{json, yaml};
@@ -134,7 +133,15 @@ fn check_kind(
     let Value::Object(map) = value else {
         let why = "json parse error: json: cannot unmarshal JSON that is no object into Go value of type struct \
                    { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }";
-        let is = if value.is_array() { "array" } else if value.is_string() { "string" } else if value.is_number() { "number" } else { "bool" };
+        let is = if value.is_array() {
+            "array"
+        } else if value.is_string() {
+            "string"
+        } else if value.is_number() {
+            "number"
+        } else {
+            "bool"
+        };
         return Err(unrecognized(gvk, &couldnt_get(&why.replace("JSON that is no object", is)), body));
     };
     for (field, go) in [("apiVersion", "apiVersion"), ("kind", "kind")] {
@@ -176,11 +183,10 @@ fn mismatch(
         Some(parts) => parts,
         None => ("", api_version),
     };
-    let other_version =
-        Failure::bad_request(format!(
-            "the API version in the data ({api_version}) does not match the expected API version ({})",
-            api_version_of(gvk)
-        ));
+    let other_version = Failure::bad_request(format!(
+        "the API version in the data ({api_version}) does not match the expected API version ({})",
+        api_version_of(gvk)
+    ));
     if root.is_custom() {
         if kind != gvk.kind {
             return Failure::bad_request(format!(

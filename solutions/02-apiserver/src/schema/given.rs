@@ -33,7 +33,7 @@ pub fn compiled(definition: &Arc<Value>) -> Arc<(Schema, StructId)> {
 }
 
 fn compile(definition: &Value) -> (Schema, StructId) {
-    let mut schema = Schema { lenient: true, ..Schema::default() };
+    let mut schema = Schema::lenient();
     let root = structure(&mut schema, definition, true);
     (schema, root)
 }
@@ -51,11 +51,9 @@ fn structure(schema: &mut Schema, definition: &Value, is_object: bool) -> Struct
             fields.push(field(schema, name, property));
         }
     }
-    let structure = Struct {
-        open: definition["x-kubernetes-preserve-unknown-fields"] == true,
-        atomic: definition["x-kubernetes-map-type"] == "atomic",
-        ..Struct::new("", fields)
-    };
+    let mut structure = Struct::new("", fields);
+    structure.open = definition["x-kubernetes-preserve-unknown-fields"] == true;
+    structure.atomic = definition["x-kubernetes-map-type"] == "atomic";
     schema.add(structure)
 }
 

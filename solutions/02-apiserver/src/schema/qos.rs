@@ -9,7 +9,9 @@ use super::quantity::Quantity;
 pub fn class(spec: &Value) -> &'static str {
     const COUNTED: [&str; 2] = ["cpu", "memory"];
     // Resources of the pod as a whole count in place of its containers'.
-    let whole = spec.get("resources").filter(|resources| COUNTED.iter().any(|name| amount(resources, "requests", name) || amount(resources, "limits", name)));
+    let whole = spec.get("resources").filter(|resources| {
+        COUNTED.iter().any(|name| amount(resources, "requests", name) || amount(resources, "limits", name))
+    });
     let holders: Vec<&Value> = match whole {
         Some(resources) => vec![resources],
         None => ["initContainers", "containers"]
@@ -18,7 +20,9 @@ pub fn class(spec: &Value) -> &'static str {
             .map(|container| &container["resources"])
             .collect(),
     };
-    let any = |resources: &Value| COUNTED.iter().any(|name| amount(resources, "requests", name) || amount(resources, "limits", name));
+    let any = |resources: &Value| {
+        COUNTED.iter().any(|name| amount(resources, "requests", name) || amount(resources, "limits", name))
+    };
     if !holders.iter().any(|resources| any(resources)) {
         return "BestEffort";
     }

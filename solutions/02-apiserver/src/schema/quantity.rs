@@ -6,8 +6,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 /// Upstream's answer to what isn't an amount.
-const MALFORMED: &str =
-    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+const MALFORMED: &str = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 const BAD_SUFFIX: &str = "unable to parse quantity's suffix";
 
 /// The smallest amount is a thousand-millionth.
@@ -133,9 +132,8 @@ impl Ord for Quantity {
 }
 
 fn parse_suffix(suffix: &str) -> Result<(u32, i32, Format), &'static str> {
-    const DECIMAL: [(&str, i32); 10] = [
-        ("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18),
-    ];
+    const DECIMAL: [(&str, i32); 10] =
+        [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
     const BINARY: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
     if let Some((_, exponent)) = DECIMAL.iter().find(|(known, _)| *known == suffix) {
         return Ok((10, *exponent, Format::Decimal));
@@ -238,11 +236,33 @@ mod tests {
     #[test]
     fn every_amount_has_one_way_to_write_it() {
         for (written, again) in [
-            ("1000m", "1"), ("0.5", "500m"), ("1Gi", "1Gi"), ("1024Mi", "1Gi"), ("1.5Gi", "1536Mi"), ("1000", "1k"),
-            ("1200", "1200"), ("0", "0"), ("00", "0"), ("1e3", "1e3"), ("1E3", "1e3"), ("1000000e-3", "1e3"), ("512", "512"),
-            ("1Ki", "1Ki"), ("0.5Ki", "512"), ("-1", "-1"), ("+2", "2"), (".5", "500m"), ("1n", "1n"), ("0.1n", "1n"),
-            ("128974848", "128974848"), ("1E", "1E"), ("100000000000000000000", "9223372036854775807"), ("12e1", "120"),
-            ("2048", "2048"), ("1023Ki", "1023Ki"), ("0.0000000000001", "1n"),
+            ("1000m", "1"),
+            ("0.5", "500m"),
+            ("1Gi", "1Gi"),
+            ("1024Mi", "1Gi"),
+            ("1.5Gi", "1536Mi"),
+            ("1000", "1k"),
+            ("1200", "1200"),
+            ("0", "0"),
+            ("00", "0"),
+            ("1e3", "1e3"),
+            ("1E3", "1e3"),
+            ("1000000e-3", "1e3"),
+            ("512", "512"),
+            ("1Ki", "1Ki"),
+            ("0.5Ki", "512"),
+            ("-1", "-1"),
+            ("+2", "2"),
+            (".5", "500m"),
+            ("1n", "1n"),
+            ("0.1n", "1n"),
+            ("128974848", "128974848"),
+            ("1E", "1E"),
+            ("100000000000000000000", "9223372036854775807"),
+            ("12e1", "120"),
+            ("2048", "2048"),
+            ("1023Ki", "1023Ki"),
+            ("0.0000000000001", "1n"),
         ] {
             assert_eq!(canonical(written), again, "{written}");
         }

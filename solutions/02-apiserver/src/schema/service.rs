@@ -9,13 +9,15 @@ use super::defaults::entry;
 /// A change of type leaves fields behind that the new type doesn't have. Those that the system had
 /// filled in, and that the client didn't touch, go.
 pub fn drop_what_the_type_has_no_use_for(new: &mut Object, old: &Object) {
-    let kind = |service: &Value| service.pointer("/spec/type").and_then(Value::as_str).unwrap_or("ClusterIP").to_owned();
+    let kind =
+        |service: &Value| service.pointer("/spec/type").and_then(Value::as_str).unwrap_or("ClusterIP").to_owned();
     let (was, is) = (kind(old), kind(new));
     let same = |new: &Value, field: &str| new["spec"].get(field) == old["spec"].get(field);
     let has_ip = |kind: &str| kind != "ExternalName";
     let has_node_port = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
     let outside = |kind: &str, service: &Value| {
-        has_node_port(kind) || kind == "ClusterIP" && service["spec"]["externalIPs"].as_array().is_some_and(|ips| !ips.is_empty())
+        has_node_port(kind)
+            || kind == "ClusterIP" && service["spec"]["externalIPs"].as_array().is_some_and(|ips| !ips.is_empty())
     };
     let mut gone: Vec<&str> = Vec::new();
     if has_ip(&was) && !has_ip(&is) {
@@ -24,7 +26,8 @@ pub fn drop_what_the_type_has_no_use_for(new: &mut Object, old: &Object) {
         }
         gone.extend(["ipFamilies", "ipFamilyPolicy"].iter().filter(|field| same(new, field)));
     }
-    let checks = |kind: &str, service: &Value| kind == "LoadBalancer" && service["spec"]["externalTrafficPolicy"] == "Local";
+    let checks =
+        |kind: &str, service: &Value| kind == "LoadBalancer" && service["spec"]["externalTrafficPolicy"] == "Local";
     if checks(&was, old) && !checks(&is, new) && same(new, "healthCheckNodePort") {
         gone.push("healthCheckNodePort");
     }

@@ -130,7 +130,12 @@ impl<'a> Merger<'a> {
         }
     }
 
-    fn merge_map(&self, shape: &'a Shape, original: &mut Map<String, Value>, patch: &Map<String, Value>) -> Result<(), PatchError> {
+    fn merge_map(
+        &self,
+        shape: &'a Shape,
+        original: &mut Map<String, Value>,
+        patch: &Map<String, Value>,
+    ) -> Result<(), PatchError> {
         match patch.get(DIRECTIVE).map(Value::as_str) {
             None => {}
             Some(Some("replace")) => {
@@ -165,7 +170,13 @@ impl<'a> Merger<'a> {
         Ok(())
     }
 
-    fn merge_field(&self, shape: &'a Shape, original: &mut Map<String, Value>, key: &str, value: &Value) -> Result<(), PatchError> {
+    fn merge_field(
+        &self,
+        shape: &'a Shape,
+        original: &mut Map<String, Value>,
+        key: &str,
+        value: &Value,
+    ) -> Result<(), PatchError> {
         let (field, below) = self.lookup(shape, key);
         match (original.get_mut(key), value) {
             (_, Value::Null) => {
@@ -245,7 +256,9 @@ impl<'a> Merger<'a> {
         let patch = apply_item_directives(original, patch, id)?;
         let before = original.clone();
         for item in &patch {
-            let Value::Object(new) = item else { return Err(PatchError::WrongType { expected: "map", got: kind_of(item) }) };
+            let Value::Object(new) = item else {
+                return Err(PatchError::WrongType { expected: "map", got: kind_of(item) });
+            };
             let value = new.get(key).ok_or_else(|| no_merge_key(item, key))?;
             match original.iter_mut().find(|old| old.get(key) == Some(value)) {
                 Some(Value::Object(old)) => self.merge_map(item_shape, old, new)?,
@@ -322,7 +335,11 @@ impl Identity<'_> {
 }
 
 /// Carries out the `$patch` directives among a list's items; what remains is to be merged.
-fn apply_item_directives(original: &mut Vec<Value>, patch: &[Value], id: Identity<'_>) -> Result<Vec<Value>, PatchError> {
+fn apply_item_directives(
+    original: &mut Vec<Value>,
+    patch: &[Value],
+    id: Identity<'_>,
+) -> Result<Vec<Value>, PatchError> {
     let (mut plain, mut replace) = (Vec::new(), false);
     for item in patch {
         match item.get(DIRECTIVE).map(|directive| directive.as_str()) {

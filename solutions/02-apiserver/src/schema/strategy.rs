@@ -240,7 +240,8 @@ fn bump(new: &mut Object, old: &Object) {
 }
 
 fn pod(map: &mut Map<String, Value>) {
-    let mut status = json!({ "phase": "Pending", "qosClass": super::qos::class(map.get("spec").unwrap_or(&Value::Null)) });
+    let mut status =
+        json!({ "phase": "Pending", "qosClass": super::qos::class(map.get("spec").unwrap_or(&Value::Null)) });
     if !list(entry(map, "spec"), "schedulingGates").is_empty() {
         status["conditions"] = json!([{
             "type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "lastProbeTime": null,
@@ -258,10 +259,13 @@ fn match_label_keys(pod: &mut Map<String, Value>) {
     let Some(spec) = pod.get_mut("spec") else { return };
     for affinity in ["podAffinity", "podAntiAffinity"] {
         let Some(affinity) = spec.pointer_mut(&format!("/affinity/{affinity}")) else { continue };
-        for required in affinity["requiredDuringSchedulingIgnoredDuringExecution"].as_array_mut().into_iter().flatten() {
+        for required in affinity["requiredDuringSchedulingIgnoredDuringExecution"].as_array_mut().into_iter().flatten()
+        {
             extend_selector(required, &labels);
         }
-        for preferred in affinity["preferredDuringSchedulingIgnoredDuringExecution"].as_array_mut().into_iter().flatten() {
+        for preferred in
+            affinity["preferredDuringSchedulingIgnoredDuringExecution"].as_array_mut().into_iter().flatten()
+        {
             extend_selector(&mut preferred["podAffinityTerm"], &labels);
         }
     }
@@ -372,4 +376,3 @@ fn job_selector(map: &mut Map<String, Value>) {
     let selector = entry(entry(spec, "selector"), "matchLabels");
     selector.entry("batch.kubernetes.io/controller-uid").or_insert_with(|| uid.into());
 }
-

@@ -50,7 +50,19 @@ fn parse(text: &str, layout: &str) -> Result<Timestamp, String> {
 
 /// Go says which part of the layout it couldn't find, and what stands there instead.
 fn refusal(text: &str, layout: &str) -> String {
-    let parts = [("2006", 4), ("-", 1), ("01", 2), ("-", 1), ("02", 2), ("T", 1), ("15", 2), (":", 1), ("04", 2), (":", 1), ("05", 2)];
+    let parts = [
+        ("2006", 4),
+        ("-", 1),
+        ("01", 2),
+        ("-", 1),
+        ("02", 2),
+        ("T", 1),
+        ("15", 2),
+        (":", 1),
+        ("04", 2),
+        (":", 1),
+        ("05", 2),
+    ];
     let mut rest = text;
     for (part, length) in parts {
         let fits = rest.get(..length).is_some_and(|head| {
@@ -91,7 +103,9 @@ fn parse_duration(text: &str) -> Result<i128, String> {
     }
     let mut total = 0.0;
     while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(|| format!("time: missing unit in duration {text:?}"))?;
+        let end = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .ok_or_else(|| format!("time: missing unit in duration {text:?}"))?;
         let number: f64 = rest[..end].parse().map_err(|_| invalid())?;
         rest = &rest[end..];
         let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
@@ -157,7 +171,10 @@ mod tests {
     #[test]
     fn what_is_no_moment_is_refused_in_gos_words() {
         let refused = |text: &str| seconds(&mut text.to_owned()).expect_err(text);
-        assert_eq!(refused("soon"), r#"parsing time "soon" as "2006-01-02T15:04:05Z07:00": cannot parse "soon" as "2006""#);
+        assert_eq!(
+            refused("soon"),
+            r#"parsing time "soon" as "2006-01-02T15:04:05Z07:00": cannot parse "soon" as "2006""#
+        );
         assert_eq!(
             refused("2026-11-20"),
             r#"parsing time "2026-11-20" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "T""#
@@ -167,7 +184,8 @@ mod tests {
 
     #[test]
     fn durations_have_one_form() {
-        for (written, again) in [("90s", "1m30s"), ("1h", "1h0m0s"), ("0", "0s"), ("1.5s", "1.5s"), ("300ms", "300ms")] {
+        for (written, again) in [("90s", "1m30s"), ("1h", "1h0m0s"), ("0", "0s"), ("1.5s", "1.5s"), ("300ms", "300ms")]
+        {
             let mut text = written.to_owned();
             duration(&mut text).expect(written);
             assert_eq!(text, again);

@@ -214,6 +214,11 @@ impl Shape {
 }
 
 impl Schema {
+    /// An empty schema for custom resources.
+    pub fn lenient() -> Self {
+        Self { lenient: true, ..Self::default() }
+    }
+
     /// The struct with that place.
     pub fn structure(&self, id: StructId) -> &Struct {
         &self.structs[id.0 as usize]
@@ -253,7 +258,12 @@ impl Schema {
             .iter()
             .map(|field| Field { shape: self.import_shape(from, &field.shape), ..field.clone() })
             .collect();
-        self.add(Struct { full_name: source.full_name, atomic: source.atomic, open: source.open, ..Struct::new(source.name, fields) })
+        self.add(Struct {
+            full_name: source.full_name,
+            atomic: source.atomic,
+            open: source.open,
+            ..Struct::new(source.name, fields)
+        })
     }
 
     fn import_shape(&mut self, from: &Self, shape: &Shape) -> Shape {

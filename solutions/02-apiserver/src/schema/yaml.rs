@@ -7,7 +7,8 @@ use serde_json::{Map, Number, Value};
 /// # Errors
 /// If `text` isn't YAML, or holds what JSON can't.
 pub fn parse(text: &[u8]) -> Result<Value, String> {
-    let text = std::str::from_utf8(text).map_err(|_| "error converting YAML to JSON: yaml: invalid UTF-8".to_owned())?;
+    let text =
+        std::str::from_utf8(text).map_err(|_| "error converting YAML to JSON: yaml: invalid UTF-8".to_owned())?;
     let value: serde_yaml::Value =
         serde_yaml::from_str(text).map_err(|why| format!("error converting YAML to JSON: yaml: {why}"))?;
     convert(value).ok_or_else(|| "error converting YAML to JSON: a key is no scalar".to_owned())

@@ -76,7 +76,9 @@ fn pod_level_requests(spec: &mut Map<String, Value>) {
     };
     let mut sums: Vec<(String, Quantity)> = Vec::new();
     for container in list(spec, "containers") {
-        for (resource, amount) in container.pointer("/resources/requests").and_then(Value::as_object).into_iter().flatten() {
+        for (resource, amount) in
+            container.pointer("/resources/requests").and_then(Value::as_object).into_iter().flatten()
+        {
             let amount = amount.as_str().and_then(|text| Quantity::parse(text).ok()).unwrap_or(Quantity::ZERO);
             match sums.iter_mut().find(|(known, _)| known == resource) {
                 Some((_, sum)) => *sum = sum.plus(amount),
@@ -101,9 +103,8 @@ fn host_network_ports(spec: &mut Map<String, Value>) {
     for list in ["containers", "initContainers"] {
         for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             for port in container.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-                if let (None, Some(own), Some(port)) =
-                    (port.get("hostPort"), port.get("containerPort").cloned(), port.as_object_mut())
-                {
+                let Some(port) = port.as_object_mut() else { continue };
+                if let (None, Some(own)) = (port.get("hostPort"), port.get("containerPort").cloned()) {
                     port.insert("hostPort".to_owned(), own);
                 }
             }
