@@ -1,0 +1,14 @@
+//! Three exercises about the store. They use the finished store as a library, so they can be done before
+//! the chapter's steps, after them, or instead.
+//!
+//! - [`history`]: a history, revision by revision
+//! - [`race`]: two clients race on one key
+//! - [`resume`]: a watch resumed in the middle
+//!
+//! What they are tried on lies in `solutions/exercises/01-store/fixtures/`, what should come out in
+//! `tests/exercises/snapshots/` beside it.
+
+pub mod history;
+pub mod race;
+pub mod replay;
+pub mod resume;
