@@ -171,10 +171,10 @@ impl<'a> Rollout<'a> {
         let mut set = ReplicaSet::clone(new);
         revisions::annotate(self.deployment, &mut set, revisions::next_revision(&self.old));
         let min_ready = self.deployment.spec.as_ref().and_then(|spec| spec.min_ready_seconds);
-        if let Some(spec) = &mut set.spec {
-            if spec.min_ready_seconds.unwrap_or_default() != min_ready.unwrap_or_default() {
-                spec.min_ready_seconds = min_ready;
-            }
+        if let Some(spec) = &mut set.spec
+            && spec.min_ready_seconds.unwrap_or_default() != min_ready.unwrap_or_default()
+        {
+            spec.min_ready_seconds = min_ready;
         }
         if set.metadata.annotations.as_ref().is_some_and(|annotations| annotations.is_empty()) {
             set.metadata.annotations = None;

@@ -14,6 +14,7 @@
 //!   [`table`]: which controllers there are
 //! - [`replica_set`]: so many pods of one template ([`expectations`], [`claims`])
 //! - [`deployment`]: one ReplicaSet replacing another ([`rolling`], [`revisions`], [`rollout_status`])
+//! - [`endpoint_slice`], [`endpoints`]: where a service's pods are
 //! - [`service_account`], [`root_ca`]: what every namespace needs
 //!
 //! Upstream: `cmd/kube-controller-manager`.
@@ -23,6 +24,9 @@ pub mod claims;
 pub mod controller;
 pub mod deployment;
 pub mod deployment_controller;
+pub mod endpoint_slice;
+pub mod endpoint_slice_controller;
+pub mod endpoints;
 pub mod expectations;
 pub mod informer;
 pub mod manager;
@@ -37,6 +41,7 @@ pub mod rollout_status;
 pub mod root_ca;
 pub mod selector;
 pub mod service_account;
+pub mod service_pods;
 pub mod shell;
 pub mod table;
 pub mod work_queue;
@@ -69,6 +74,18 @@ pub struct Options {
     /// How many ReplicaSets are looked at at once.
     #[arg(long, default_value_t = 5)]
     pub concurrent_replicaset_syncs: usize,
+
+    /// How many services' EndpointSlices are looked at at once.
+    #[arg(long, default_value_t = 5)]
+    pub concurrent_service_endpoint_syncs: usize,
+
+    /// How many services' Endpoints are looked at at once.
+    #[arg(long, default_value_t = 5)]
+    pub concurrent_endpoint_syncs: usize,
+
+    /// How many endpoints an EndpointSlice holds at most.
+    #[arg(long, default_value_t = 100, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
+    pub max_endpoints_per_slice: usize,
 
     /// How many namespaces are given their ServiceAccount at once.
     #[arg(long, default_value_t = 5)]

@@ -36,8 +36,8 @@ const RECONNECT_MAX: Duration = Duration::from_secs(2);
 const INBOX: usize = 1024;
 
 enum Message {
-    Feed(Feed),
-    Done(Job, Vec<(Request, Outcome)>),
+    Feed(Box<Feed>),
+    Done(Box<Job>, Vec<(Request, Outcome)>),
 }
 
 /// Runs `manager` against the API server until `lifecycle` ends.
@@ -61,9 +61,9 @@ pub async fn run(mut manager: Manager, client: Client, lifecycle: Lifecycle) {
         let mut more = message;
         while let Some(message) = more {
             match message {
-                Message::Feed(feed) => manager.observe(feed),
+                Message::Feed(feed) => manager.observe(*feed),
                 Message::Done(job, outcomes) => {
-                    if let Some(job) = manager.settle(job, &outcomes, now()) {
+                    if let Some(job) = manager.settle(*job, &outcomes, now()) {
                         carry_out(job, &client, &mut recorders, &sender, &tasks, &stop);
                     }
                 }
@@ -141,7 +141,7 @@ async fn watch<K>(
                 delay = RECONNECT;
                 // Who owns which field is nothing to a controller, and half of an object's size.
                 let event = event.modify(|object| object.meta_mut().managed_fields = None);
-                if sender.send(Message::Feed(feed(event))).await.is_err() {
+                if sender.send(Message::Feed(Box::new(feed(event)))).await.is_err() {
                     return;
                 }
             }
@@ -176,7 +176,7 @@ fn carry_out(
             () = stop.cancelled() => {}
             done = send_batches(&client, batches, &recorder) => {
                 // Nobody listens any more once the controllers have been told to stop.
-                let _ = sender.send(Message::Done(job, done)).await;
+                let _ = sender.send(Message::Done(Box::new(job), done)).await;
             }
         }
     });

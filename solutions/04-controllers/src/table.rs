@@ -4,19 +4,24 @@ use crate::Error;
 use crate::Options;
 use crate::controller::Controller;
 use crate::deployment_controller::DeploymentController;
+use crate::endpoint_slice_controller::EndpointSliceController;
+use crate::endpoints::EndpointsController;
 use crate::replica_set_controller::ReplicaSetController;
 use crate::root_ca::RootCaPublisher;
 use crate::service_account::ServiceAccountController;
 
+/// A controller; none if an option that it needs wasn't given.
+pub type Made = Result<Option<Box<dyn Controller>>, Error>;
+
 /// One controller: its name for `--controllers`, how many keys it looks at at once, and how it is
-/// made; `None` if an option that it needs wasn't given.
+/// made.
 pub struct Row {
     /// The name.
     pub name: &'static str,
     /// How many keys at once.
     pub workers: fn(&Options) -> usize,
     /// Makes it.
-    pub make: fn(&Options) -> Result<Option<Box<dyn Controller>>, Error>,
+    pub make: fn(&Options) -> Made,
 }
 
 /// Every controller there is.
@@ -30,6 +35,16 @@ pub const TABLE: &[Row] = &[
         name: "replicaset-controller",
         workers: |options| options.concurrent_replicaset_syncs,
         make: |_| made(ReplicaSetController::default()),
+    },
+    Row {
+        name: "endpointslice-controller",
+        workers: |options| options.concurrent_service_endpoint_syncs,
+        make: |options| made(EndpointSliceController::new(options.max_endpoints_per_slice)),
+    },
+    Row {
+        name: "endpoints-controller",
+        workers: |options| options.concurrent_endpoint_syncs,
+        make: |_| made(EndpointsController::default()),
     },
     Row {
         name: "serviceaccount-controller",
@@ -48,7 +63,7 @@ pub const TABLE: &[Row] = &[
     },
 ];
 
-fn made(controller: impl Controller + 'static) -> Result<Option<Box<dyn Controller>>, Error> {
+fn made(controller: impl Controller + 'static) -> Made {
     Ok(Some(Box::new(controller)))
 }
 
