@@ -6,12 +6,12 @@ use anyhow::Context;
 
 use super::build::{self, Built, Refusal};
 use super::course::{Course, Step};
-use super::mirror::Mirror;
+use super::mirror::{Fill, Mirror};
 use super::parts::Source;
 use super::progress::Progress;
 use super::screen::{Screen, count, indented};
 use super::snapshots;
-use super::trial::{Trial, Trials};
+use super::trial::{Failure, Trial, Trials};
 
 /// At most so many of the compiler's errors are shown: the first is nearly always the cause.
 const SHOWN_REFUSALS: usize = 3;
@@ -52,7 +52,8 @@ impl Checker<'_> {
     pub fn check(&mut self, step: &Step) -> anyhow::Result<bool> {
         snapshots::verify(&self.course.root, step.place())?;
         let (learner, _) = self.course.sources(step)?;
-        let mirror = Mirror::of_place(self.course, step.place(), self.options.only_mine)?;
+        let fill = if self.options.only_mine { Fill::Nothing } else { Fill::AllBut(&step.id) };
+        let mirror = Mirror::of_place(self.course, step.place(), fill)?;
         let program = match build::tests(&mirror, step.place(), self.screen)? {
             Built::Program(program) => program,
             Built::Refused(refusals) => {
@@ -63,14 +64,15 @@ impl Checker<'_> {
         self.screen.passing(&format!("  running the tests of {} {}", step.kind(), step.id));
         let trials =
             Trials { program: &program, mirror: &mirror, place: step.place(), seed: self.options.seed, open: None };
-        let trials = trials.of(step);
+        let tests = trials.names_of(step)?;
+        let trials = trials.run_until_one_hangs(&tests);
         self.screen.settled();
         let trials = trials?;
         let green = trials.iter().all(|trial| trial.failure.is_none());
         if green {
-            self.show_green(step, trials.len());
+            self.show_green(step, tests.len());
         } else {
-            self.show_red(step, &learner, &mirror, &trials);
+            self.show_red(step, &learner, &mirror, tests.len(), &trials);
         }
         // One seed alone proves nothing about the others.
         if self.options.seed.is_none() || !green {
@@ -91,34 +93,25 @@ impl Checker<'_> {
         self.heading(step, &self.screen.green(&format!("✓ {all}{seed}")));
     }
 
-    fn show_red(&self, step: &Step, learner: &Source, mirror: &Mirror, trials: &[Trial]) {
+    fn show_red(&self, step: &Step, learner: &Source, mirror: &Mirror, tests: usize, trials: &[Trial]) {
         let screen = self.screen;
         let failed = trials.iter().filter(|trial| trial.failure.is_some()).count();
         let fail = if failed == 1 { "fails" } else { "fail" };
-        let verdict = screen.red(&format!("{failed} of {} {fail}", count(trials.len(), "test")));
+        let verdict = screen.red(&format!("{failed} of {} {fail}", count(tests, "test")));
         self.heading(step, &format!("{verdict}{}", self.expectation(step, learner)));
         println!();
-        let mut todo_before = None;
+        let mut before: Option<&Failure> = None;
         for trial in trials {
             let Some(failure) = &trial.failure else { continue };
-            let todo = failure.todo.clone();
-            if todo_before.is_some() && todo_before != todo {
-                println!();
-            }
             println!("  {} {}", screen.red("✗"), trial.sentence());
-            match &todo {
-                Some(part) if todo_before.as_ref() != Some(part) => {
-                    let at = failure.at.as_deref().map(|at| mirror.in_learners_words(at)).unwrap_or_default();
-                    if part.step == step.id {
-                        println!("      `{}` isn't written yet ({at})", part.name);
-                    } else {
-                        println!("      this needs `{part}`, which isn't written yet ({at})");
-                    }
-                }
-                Some(_) => {}
-                None => self.show_failure(step, mirror, trial),
+            // What the test before has said already needs no repeating.
+            if before.is_none_or(|before| !before.is_like(failure)) {
+                self.show_failure(step, mirror, failure);
             }
-            todo_before = todo;
+            before = Some(failure);
+        }
+        if trials.len() < tests {
+            println!("  {} not run after that", count(tests - trials.len(), "more test"));
         }
         println!();
         self.show_ways_on(step);
@@ -141,9 +134,13 @@ impl Checker<'_> {
         }
     }
 
-    fn show_failure(&self, step: &Step, mirror: &Mirror, trial: &Trial) {
-        let Some(failure) = &trial.failure else { return };
+    fn show_failure(&self, step: &Step, mirror: &Mirror, failure: &Failure) {
         let at = failure.at.as_deref().map(|at| mirror.in_learners_words(at)).unwrap_or_default();
+        match &failure.todo {
+            Some(part) if part.step == step.id => return println!("      `{}` isn't written yet ({at})", part.name),
+            Some(part) => return println!("      this needs `{part}`, which isn't written yet ({at})"),
+            None => {}
+        }
         // A panic in the test itself is its verdict; one anywhere else happened in the code.
         let tests = format!("{}/tests/", step.place().solution.display());
         if !at.is_empty() && !at.starts_with(&tests) && !at.starts_with("solutions/checks/") {
@@ -217,14 +214,14 @@ impl Checker<'_> {
         let part = learner.parts().find(|part| part.contains(*line))?;
         if part.is_open() {
             return Some(format!(
-                "{}:{line}: `{}` is still open and filled in from the solution; it needs the file around it as the starter has it.",
+                "{}: `{}` is still open and filled in from the solution; it needs the file around it as the starter has it.",
                 file.display(),
                 part.id
             ));
         }
         (part.id.step != step.id).then(|| {
             format!(
-                "{}:{line} is in `{}`: finish it first, or take it out of the way with `cargo ks reset {}`.",
+                "{}: `{}` doesn't compile either: finish it first, or take it out of the way with `cargo ks reset {}`.",
                 file.display(),
                 part.id,
                 part.id.step

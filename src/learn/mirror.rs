@@ -20,6 +20,7 @@ use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
 
 use super::course::{Chapter, Course, Place};
+use super::parts::PartId;
 
 /// What the root package is called in a mirror: its program must not replace the one that runs.
 pub const PROGRAM: &str = "kubesmith-mine";
@@ -40,6 +41,17 @@ const LEFT_OUT: [&str; 10] = [
 
 /// The hash of the Cargo.lock that the mirror's was made from.
 const LOCK_ORIGIN: &str = ".lock-origin";
+
+/// Which of the parts that are still open are filled in from the solution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill<'a> {
+    /// All: the learner's code runs, as far as there is any.
+    All,
+    /// All but this step's: a check of it fails until it is written, and for no other reason.
+    AllBut(&'a str),
+    /// None: a `todo!` that is reached ends what reached it.
+    Nothing,
+}
 
 /// Replaced files: their path in the repository, and their text.
 pub type Overlay = BTreeMap<PathBuf, String>;
@@ -105,23 +117,24 @@ impl Mirror {
                 names.push(&chapter.component);
             }
         }
-        Self::of_places(course, &names.join("+"), &places, only_mine)
+        let (name, fill) = (names.join("+"), if only_mine { Fill::Nothing } else { Fill::All });
+        Self::of_places(course, &name, &places, fill)
     }
 
     /// A mirror with the learner's files of one crate, as `check` builds it.
     ///
     /// # Errors
     /// If a learner's file can't be read or is damaged.
-    pub fn of_place(course: &Course, place: &Place, only_mine: bool) -> anyhow::Result<Self> {
+    pub fn of_place(course: &Course, place: &Place, fill: Fill<'_>) -> anyhow::Result<Self> {
         let chapter = course.everything().find(|step| step.place() == place).and_then(|step| course.chapter_of(step));
         let name = match chapter {
             Some(chapter) if place.target == "steps" => chapter.component.clone(),
             _ => place.package.clone(),
         };
-        Self::of_places(course, &name, &[place], only_mine)
+        Self::of_places(course, &name, &[place], fill)
     }
 
-    fn of_places(course: &Course, name: &str, places: &[&Place], only_mine: bool) -> anyhow::Result<Self> {
+    fn of_places(course: &Course, name: &str, places: &[&Place], fill: Fill<'_>) -> anyhow::Result<Self> {
         let mut overlay = Overlay::new();
         let mut renamed = Vec::new();
         for step in course.everything().filter(|step| places.contains(&step.place())) {
@@ -130,15 +143,16 @@ impl Mirror {
                 continue;
             }
             let (learner, solution) = course.sources(step)?;
-            let text = if only_mine {
-                learner.rewrite(|_| None)
-            } else {
-                learner.fill(&solution).with_context(|| path.display().to_string())?
+            let filled = |id: &PartId| match fill {
+                Fill::All => true,
+                Fill::AllBut(step) => id.step != step,
+                Fill::Nothing => false,
             };
+            let text = learner.fill(&solution, filled).with_context(|| path.display().to_string())?;
             overlay.insert(path.clone(), text);
             renamed.push((path, step.learner_file()));
         }
-        let name = if only_mine { format!("{name}-only") } else { name.to_owned() };
+        let name = if fill == Fill::Nothing { format!("{name}-only") } else { name.to_owned() };
         Ok(Self { renamed, ..Self::lay(&course.root, &name, overlay)? })
     }
 
@@ -163,16 +177,19 @@ impl Mirror {
         let mut wanted: Vec<OsString> = Vec::new();
         let original = self.repository.join(relative);
         for entry in fs::read_dir(&original).with_context(|| original.display().to_string())? {
-            let name = entry?.file_name();
+            let entry = entry?;
+            let name = entry.file_name();
             let path = relative.join(&name);
             let at_top = relative.as_os_str().is_empty();
             if (at_top && LEFT_OUT.iter().any(|left_out| name == *left_out)) || overlay.contains_key(&path) {
                 continue;
             }
-            if overlay.keys().any(|replaced| replaced.starts_with(&path)) {
+            let was_laid = entry.file_type()?.is_dir()
+                && fs::symlink_metadata(here.join(&name)).is_ok_and(|metadata| metadata.is_dir());
+            if was_laid || overlay.keys().any(|replaced| replaced.starts_with(&path)) {
                 self.lay_directory(&path, overlay)?;
             } else {
-                link(&self.repository.join(&path), &here.join(&name))?;
+                show(&self.repository.join(&path), &here.join(&name))?;
             }
             wanted.push(name);
         }
@@ -328,6 +345,16 @@ fn real_directory(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 
+/// Makes `place` say what `original` says. A link does; but where a replaced file has been, a link to
+/// an older file would look unchanged to cargo, which compares times. There a copy takes its place.
+fn show(original: &Path, place: &Path) -> anyhow::Result<()> {
+    if fs::symlink_metadata(place).is_ok_and(|metadata| metadata.is_file()) {
+        let text = fs::read_to_string(original).with_context(|| original.display().to_string())?;
+        return write_if_changed(place, &text);
+    }
+    link(original, place)
+}
+
 fn link(original: &Path, link: &Path) -> anyhow::Result<()> {
     if fs::read_link(link).is_ok_and(|target| target == original) {
         return Ok(());
@@ -411,6 +438,18 @@ mod tests {
         let first = written();
         Mirror::lay(directory.path(), "store", overlay).unwrap();
         assert_eq!(written(), first, "unchanged files are not written again");
+    }
+
+    #[test]
+    fn a_file_that_is_no_longer_replaced_looks_newer_than_what_was_built_from_it() {
+        let directory = repository();
+        let path = "solutions/01-store/src/a.rs";
+        let mirror = Mirror::lay(directory.path(), "x", Overlay::from([(path.into(), "mine".into())])).unwrap();
+        let changed = || fs::metadata(mirror.root.join(path)).unwrap().modified().unwrap();
+        let before = changed();
+        Mirror::lay(directory.path(), "x", Overlay::new()).unwrap();
+        assert_eq!(fs::read_to_string(mirror.root.join(path)).unwrap(), "given a.rs");
+        assert!(changed() >= before);
     }
 
     #[test]

@@ -294,14 +294,14 @@ impl Source {
         self.rewrite(|_| None).lines().count().max(1)
     }
 
-    /// Fills every open part with the solution's code, on as many lines as it had: what the compiler
+    /// Fills every open part that `which` chooses with the solution's code, on as many lines as it had: what the compiler
     /// says of the rest of the file keeps its line numbers.
     ///
     /// # Errors
     /// If the solution's code can't be written on one line (it isn't Rust, or its brackets don't pair).
-    pub fn fill(&self, solution: &Self) -> Result<String, CollapseError> {
+    pub fn fill(&self, solution: &Self, which: impl Fn(&PartId) -> bool) -> Result<String, CollapseError> {
         let mut filled: BTreeMap<PartId, String> = BTreeMap::new();
-        for part in self.parts().filter(|part| part.is_open()) {
+        for part in self.parts().filter(|part| part.is_open() && which(&part.id)) {
             if let Some(answer) = solution.part(&part.id) {
                 let one_line = collapse(&answer.body)?;
                 let rest = "\n".repeat(part.body.lines().count());
@@ -449,7 +449,7 @@ fn two(x: &mut u32) {
     fn filling_keeps_every_line_where_it_was() {
         let solution = parse(SOLUTION);
         let starter = solution.blank(|_| true).replace("todo!(\"step 1.2", "// hm\n\n    todo!(\"step 1.2");
-        let filled = parse(&starter).fill(&solution).unwrap();
+        let filled = parse(&starter).fill(&solution, |_| true).unwrap();
         assert_eq!(filled.lines().count(), starter.lines().count());
         for (line, (before, after)) in starter.lines().zip(filled.lines()).enumerate() {
             let part = before.contains("todo!") || before.contains("// hm") || before.is_empty();
@@ -464,8 +464,9 @@ fn two(x: &mut u32) {
         let solution = parse(SOLUTION);
         let mine = parse(&solution.blank(|id| id.step == "1.2"))
             .rewrite(|part| (part.id.step == "1.1").then(|| "    2\n".to_owned()));
-        let filled = parse(&mine).fill(&solution).unwrap();
+        let filled = parse(&mine).fill(&solution, |_| true).unwrap();
         assert!(filled.contains("// >>> step 1.1: one\n    2\n"), "{filled}");
+        assert_eq!(parse(&mine).fill(&solution, |id| id.step != "1.2").unwrap(), mine);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,9 @@ use super::parts::PartId;
 
 /// No test may run longer; their own deadlines are far below.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// How a failure begins whose test waited in vain, here and in `kubesmith_checks::within`.
+const NOT_ENDED: &str = "this has not ended";
 
 /// The variable that makes a randomised test run one seed alone.
 const SEED: &str = "KUBESMITH_SEED";
@@ -45,6 +49,21 @@ pub struct Failure {
     pub todo: Option<PartId>,
     /// What the test and the code under it printed.
     pub printed: String,
+}
+
+impl Failure {
+    /// Whether the two say the same, so that showing one is enough.
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (&self.todo, &other.todo) {
+            (None, None) => self == other,
+            (one, another) => one == another,
+        }
+    }
+
+    /// Whether something waited for ever.
+    fn is_hang(&self) -> bool {
+        self.message.starts_with(NOT_ENDED)
+    }
 }
 
 impl Trial {
@@ -75,11 +94,11 @@ pub struct Trials<'a> {
 }
 
 impl Trials<'_> {
-    /// Runs the tests of `step`.
+    /// The names of the tests of `step`.
     ///
     /// # Errors
     /// If there are none, or the program can't be started.
-    pub fn of(&self, step: &Step) -> anyhow::Result<Vec<Trial>> {
+    pub fn names_of(&self, step: &Step) -> anyhow::Result<Vec<String>> {
         let prefix = format!("{}::", step.tests);
         let names: Vec<String> = self.list()?.into_iter().filter(|name| name.starts_with(&prefix)).collect();
         if names.is_empty() {
@@ -91,7 +110,7 @@ impl Trials<'_> {
                 self.place.target
             );
         }
-        self.run(&names)
+        Ok(names)
     }
 
     /// The names of all tests in the program.
@@ -110,14 +129,34 @@ impl Trials<'_> {
     /// # Errors
     /// If the program can't be started.
     pub fn run(&self, names: &[String]) -> anyhow::Result<Vec<Trial>> {
+        self.run_while(names, |_| true)
+    }
+
+    /// The same, but begins no more tests once one has not ended in its time: the others most likely
+    /// wait for the same, each until its own deadline, and a learner would wait for all of them.
+    ///
+    /// # Errors
+    /// If the program can't be started.
+    pub fn run_until_one_hangs(&self, names: &[String]) -> anyhow::Result<Vec<Trial>> {
+        self.run_while(names, |trial| !trial.failure.as_ref().is_some_and(Failure::is_hang))
+    }
+
+    /// Runs tests as long as `go_on` likes what it sees.
+    fn run_while(&self, names: &[String], go_on: impl Fn(&Trial) -> bool + Sync) -> anyhow::Result<Vec<Trial>> {
+        let going = AtomicBool::new(true);
         let waiting = Mutex::new(names.iter().enumerate());
         let done = Mutex::new(Vec::new());
         let workers = thread::available_parallelism().map_or(2, usize::from).min(names.len());
         thread::scope(|scope| {
             for _ in 0..workers {
                 scope.spawn(|| {
-                    while let Some((index, name)) = lock(&waiting).next() {
+                    while going.load(Ordering::Relaxed)
+                        && let Some((index, name)) = lock(&waiting).next()
+                    {
                         let trial = self.run_one(name);
+                        if trial.as_ref().is_ok_and(|trial| !go_on(trial)) {
+                            going.store(false, Ordering::Relaxed);
+                        }
                         lock(&done).push((index, trial));
                     }
                 });
@@ -139,7 +178,7 @@ impl Trials<'_> {
             Some(status) if status.success() => None,
             Some(status) => Some(read_failure(&stdout, &stderr, &status.to_string())),
             None => Some(Failure {
-                message: format!("this has not ended after {LIMIT:?} and was stopped"),
+                message: format!("{NOT_ENDED} after {LIMIT:?} and was stopped"),
                 ..read_failure(&stdout, &stderr, "")
             }),
         };
