@@ -288,16 +288,16 @@ impl Scheduler {
             self.queue.remove(pod.uid());
             return self.recorder.record(pod.pod.as_ref(), EventType::Normal, "Scheduled", message);
         };
-        self.cache.forget(pod.uid());
         let now = self.now();
+        self.cache.forget(pod.uid());
+        self.queue.errored(pod.uid(), now);
         self.queue.on_event(ClusterEvent::PodGone, now);
         if writes::is_gone(&error) {
             // Deleted, or bound by somebody else: the watch will tell.
-            return self.queue.errored(pod.uid(), now);
+            return;
         }
         tracing::warn!(pod = pod.name(), node, %error, "not bound");
-        self.queue.errored(pod.uid(), now);
-        let message = format!("binding rejected: running Bind plugin \"DefaultBinder\": {error}");
+        let message = format!("binding rejected: running Bind plugin \"DefaultBinder\": {}", writes::said(&error));
         self.recorder.record(pod.pod.as_ref(), EventType::Warning, "FailedScheduling", message.clone());
         let (client, pod) = (self.client.clone(), pod.clone());
         self.spawn(async move { writes::report(&client, &pod, "SchedulerError", &message, Nomination::Keep).await });

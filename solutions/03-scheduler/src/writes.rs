@@ -116,6 +116,14 @@ pub fn is_gone(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404 || status.code == 409)
 }
 
+/// An error in the API server's words, if they are its.
+pub fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
 /// Makes room: gives every victim its reason, then its end.
 pub async fn evict(client: &Client, recorder: &Recorder, preemptor: &PodInfo, preemption: &Preemption) {
     for victim in &preemption.victims {
