@@ -14,6 +14,7 @@ mod fields;
 mod list;
 mod meta;
 pub mod negotiation;
+pub mod openapi;
 mod options;
 mod patch;
 mod pipeline;
