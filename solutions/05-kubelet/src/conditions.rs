@@ -32,7 +32,14 @@ impl Claim {
 /// The conditions of a pod with these container statuses (of every sort).
 ///
 /// A condition keeps its `lastTransitionTime` as long as its status stays the same.
-pub fn conditions(pod: &Pod, old: &PodStatus, new: &PodStatus, phase: Phase, sandbox: bool, now: Timestamp) -> Vec<PodCondition> {
+pub fn conditions(
+    pod: &Pod,
+    old: &PodStatus,
+    new: &PodStatus,
+    phase: Phase,
+    sandbox: bool,
+    now: Timestamp,
+) -> Vec<PodCondition> {
     let statuses: Vec<&ContainerStatus> =
         new.init_container_statuses.iter().flatten().chain(new.container_statuses.iter().flatten()).collect();
     let foreign = old.conditions.iter().flatten().filter(|c| !OWNED.contains(&c.type_.as_str())).cloned();

@@ -103,8 +103,9 @@ impl Options {
         if !self.web_program.is_empty() {
             return Ok(self.web_program.clone());
         }
-        let own = std::env::current_exe()
-            .map_err(|error| Error::Options(format!("cannot find this program for the image kubesmith/web: {error}")))?;
+        let own = std::env::current_exe().map_err(|error| {
+            Error::Options(format!("cannot find this program for the image kubesmith/web: {error}"))
+        })?;
         Ok(vec![own.to_string_lossy().into_owned(), "web".to_owned()])
     }
 

@@ -111,8 +111,8 @@ pub fn phase(spec: &PodSpec, statuses: &[ContainerStatus], is_stopped: bool, has
         let started = statuses.iter().any(|status| status.name == container.name && status.started == Some(true));
         standing(&container.name, statuses) == Standing::NeverStarted || !started
     });
-    let stands = |container: &ContainerSpec| (standing(&container.name, statuses), container);
-    let all: Vec<(Standing, &ContainerSpec)> = spec.containers.iter().map(stands).map(|(s, c)| (s, c)).collect();
+    let all: Vec<(Standing, &ContainerSpec)> =
+        spec.containers.iter().map(|container| (standing(&container.name, statuses), container)).collect();
     let never_started = all.iter().any(|(standing, _)| *standing == Standing::NeverStarted);
     let runs = all.iter().any(|(standing, _)| *standing == Standing::Running);
     let restarts = |(standing, container): &(Standing, &ContainerSpec)| match standing {
@@ -154,7 +154,10 @@ mod tests {
 
     fn spec(policy: &str, init: &[&str], containers: &[&str]) -> PodSpec {
         let named = |names: &[&str]| {
-            names.iter().map(|name| ContainerSpec { name: (*name).to_owned(), ..Default::default() }).collect::<Vec<_>>()
+            names
+                .iter()
+                .map(|name| ContainerSpec { name: (*name).to_owned(), ..Default::default() })
+                .collect::<Vec<_>>()
         };
         PodSpec {
             restart_policy: Some(policy.to_owned()),

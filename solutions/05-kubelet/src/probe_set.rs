@@ -105,9 +105,10 @@ impl ProbeSet {
 
     /// When the next probe is due.
     pub fn next_at(&self) -> Option<Timestamp> {
-        let waiting = self.watched.values().flat_map(|watched| {
-            watched.probers.iter().filter(|(kind, _)| !watched.under_way.contains(kind))
-        });
+        let waiting = self
+            .watched
+            .values()
+            .flat_map(|watched| watched.probers.iter().filter(|(kind, _)| !watched.under_way.contains(kind)));
         waiting.filter(|(kind, _)| allowed(**kind, self.stopping)).filter_map(|(_, prober)| prober.next_at()).min()
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Probe;
 
-use crate::time::after;
+use crate::time::{after, until};
 
 /// How long after a container's start a readiness probe is hurried.
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -105,17 +105,8 @@ impl Prober {
         // moments of a container's life are when it does.
         let hurried = kind == ProbeKind::Readiness && spec.initial_delay.is_zero();
         let hurry = hurried.then(|| (after(now, WARM_UP), FIRST_HURRY));
-        let mut prober = Self {
-            kind,
-            spec,
-            verdict,
-            last: None,
-            run: 0,
-            on_hold: false,
-            started_at,
-            hurry,
-            next_at: now,
-        };
+        let mut prober =
+            Self { kind, spec, verdict, last: None, run: 0, on_hold: false, started_at, hurry, next_at: now };
         if !hurried {
             prober.next_at = prober.next_beat(now);
         }
@@ -153,8 +144,8 @@ impl Prober {
     fn next_beat(&self, now: Timestamp) -> Timestamp {
         // >>> step 5.2: next_beat
         let period = self.spec.period.as_nanos().max(1);
-        let since_start = |moment: Timestamp| u128::try_from((moment - self.started_at).total_nanos()).unwrap_or(0);
-        let earliest = self.spec.initial_delay.as_nanos().max(since_start(now) + 1);
+        let after_now = until(now, self.started_at).as_nanos() + 1;
+        let earliest = self.spec.initial_delay.as_nanos().max(after_now);
         let beats = earliest.div_ceil(period);
         let nanoseconds = u64::try_from(beats * period).unwrap_or(u64::MAX);
         after(self.started_at, Duration::from_nanos(nanoseconds))

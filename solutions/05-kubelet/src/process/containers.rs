@@ -125,12 +125,7 @@ impl ProcessRuntime {
     }
 
     /// Runs a command beside a container's process, with the same environment and directory.
-    pub(super) async fn exec(
-        &self,
-        id: &str,
-        argv: &[String],
-        timeout: Duration,
-    ) -> Result<ExecResult, RuntimeError> {
+    pub(super) async fn exec(&self, id: &str, argv: &[String], timeout: Duration) -> Result<ExecResult, RuntimeError> {
         let mut command = {
             let state = self.state();
             let entry = state.entry(id)?;

@@ -40,7 +40,12 @@ impl State {
     }
 
     /// Notes a container that is to be started in a sandbox.
-    pub fn create(&mut self, sandbox: &str, config: &ContainerConfig, program: Program) -> Result<String, RuntimeError> {
+    pub fn create(
+        &mut self,
+        sandbox: &str,
+        config: &ContainerConfig,
+        program: Program,
+    ) -> Result<String, RuntimeError> {
         let found = self.sandboxes.get(sandbox).filter(|sandbox| sandbox.state == SandboxState::Ready);
         let sandbox = found.ok_or_else(|| RuntimeError::NotFound(format!("ready pod sandbox {sandbox}")))?.clone();
         if let Some(mount) = config.mounts.iter().find(|mount| !is_termination_log(config, mount)) {

@@ -1,0 +1,330 @@
+//! The kubelet as a whole: starts its parts, feeds the workers, ends in order.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod, Service};
+use kube::api::Api;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, Resource, ResourceExt};
+use kubesmith_common::Lifecycle;
+use kubesmith_common::events::{EventType, Recorder};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::rustls::ServerConfig;
+
+use crate::error::Error;
+use crate::machine::Machine;
+use crate::node::NodeKeeper;
+use crate::node_status::NodeFacts;
+use crate::options::Options;
+use crate::probe_run::ProbeClient;
+use crate::process::{ProcessOptions, ProcessRuntime};
+use crate::runtime::{ContainerEvent, ContainerRuntime};
+use crate::server;
+use crate::shared::{Services, Shared};
+use crate::worker::{Message, Seen, Worker};
+
+/// One worker, as the kubelet knows it.
+pub struct Handle {
+    inbox: mpsc::UnboundedSender<Message>,
+    /// What is known of its pod.
+    pub seen: watch::Receiver<Seen>,
+}
+
+/// The workers, by the UIDs of their pods.
+pub type Workers = Arc<RwLock<HashMap<String, Handle>>>;
+
+/// Runs a kubelet until its lifecycle ends.
+///
+/// It registers its node, keeps it alive, and runs the pods that are bound to it. On shutdown every pod
+/// gets SIGTERM and its grace period; unplugged, everything dies at once and nobody is told.
+///
+/// # Errors
+/// If it can't start: see [`Error`].
+pub async fn run(options: Options, lifecycle: Lifecycle) -> Result<(), Error> {
+    let kubelet = Kubelet::prepare(&options).await?;
+    let Kubelet { runtime, .. } = &kubelet;
+    let runtime = runtime.clone();
+    tokio::select! {
+        result = kubelet.run(&options, &lifecycle) => result,
+        () = lifecycle.unplugged.cancelled() => {
+            runtime.halt().await;
+            Ok(())
+        }
+    }
+}
+
+struct Kubelet {
+    client: Client,
+    runtime: Arc<dyn ContainerRuntime>,
+    recorder: Recorder,
+    keeper: Arc<NodeKeeper>,
+    shared: Arc<Shared>,
+    workers: Workers,
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    name: String,
+}
+
+impl Kubelet {
+    async fn prepare(options: &Options) -> Result<Self, Error> {
+        options.check()?;
+        let name = options.node_name()?;
+        kubesmith_common::pki::create_private_dir(&options.root_dir)?;
+        let root = options.root_dir.canonicalize();
+        let root = root.map_err(|cause| Error::Directory { path: options.root_dir.clone(), cause })?;
+        let client = kubesmith_common::client::from_kubeconfig(&options.kubeconfig, "kubelet").await?;
+        let address = SocketAddr::new(options.node_ip, options.port);
+        let listener = TcpListener::bind(address).await.map_err(|cause| Error::Listen { address, cause })?;
+        let port = listener.local_addr().map_or(options.port, |bound| bound.port());
+        let tls = server::tls(options, &root, &name)?;
+        let runtime: Arc<dyn ContainerRuntime> = Arc::new(ProcessRuntime::open(ProcessOptions {
+            root: root.clone(),
+            node_name: name.clone(),
+            node_ip: options.node_ip,
+            web_program: options.web_program()?,
+        })?);
+        let machine = Machine::inspect(&root, &runtime.version().await);
+        let facts = NodeFacts {
+            name: name.clone(),
+            ip: options.node_ip,
+            port,
+            max_pods: options.max_pods,
+            pod_cidr: options.pod_cidr.clone(),
+            machine,
+        };
+        let recorder = Recorder::new(client.clone(), "kubelet", Some(&name));
+        let allocatable = crate::node_status::capacity(&facts);
+        let shared = Arc::new(Shared {
+            client: client.clone(),
+            recorder: recorder.clone(),
+            probes: ProbeClient::new(runtime.clone()),
+            runtime: runtime.clone(),
+            node_ip: options.node_ip,
+            root: root.clone(),
+            allocatable,
+            services: Services::default(),
+        });
+        let keeper = Arc::new(NodeKeeper {
+            client: client.clone(),
+            facts,
+            root,
+            recorder: recorder.clone(),
+            network: AtomicBool::new(false),
+        });
+        Ok(Self { client, runtime, recorder, keeper, shared, workers: Workers::default(), listener, tls, name })
+    }
+
+    async fn run(self, options: &Options, lifecycle: &Lifecycle) -> Result<(), Error> {
+        let mut background = JoinSet::new();
+        let shutdown = lifecycle.shutdown.clone();
+        if let Some(cidr) = &options.pod_cidr {
+            self.runtime.update_pod_cidr(cidr).await?;
+            self.keeper.network.store(true, Ordering::Relaxed);
+        }
+        tokio::select! {
+            registered = self.register(options) => registered?,
+            () = shutdown.cancelled() => return Ok(()),
+        }
+        let keeper = self.keeper.clone();
+        let lease = Duration::from_secs(options.node_lease_duration_seconds.max(1).into());
+        background.spawn(async move { keeper.keep_lease(lease).await });
+        let keeper = self.keeper.clone();
+        let beat = Duration::from_secs(options.node_status_update_frequency.max(1));
+        background.spawn(async move { keeper.keep_status(beat).await });
+        background.spawn(watch_services(self.client.clone(), self.shared.services.clone()));
+        background.spawn(forward_events(self.runtime.events(), self.workers.clone()));
+        let Self { listener, tls, workers, shared, runtime, keeper, name, client, .. } = self;
+        let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+        let api = server::serve(listener, tls, workers.clone(), shared.root.clone(), shutdown.clone());
+        background.spawn(api);
+        let mut feeder = Feeder { shared, workers, running: JoinSet::new() };
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = wait_for_network(&client, &name, &runtime, &keeper) => {}
+        }
+        lifecycle.started(&format!("node {name}, https://{address}"));
+        tokio::select! {
+            () = feeder.feed(client, &name) => {}
+            () = shutdown.cancelled() => {}
+        }
+        feeder.stop().await;
+        background.shutdown().await;
+        Ok(())
+    }
+
+    async fn register(&self, options: &Options) -> Result<(), Error> {
+        if options.register_node {
+            self.keeper.register().await?;
+        }
+        let name = Some(self.name.clone());
+        let about = ObjectReference { kind: Some("Node".to_owned()), uid: name.clone(), name, ..Default::default() };
+        let message = "Containers are plain processes of this host: limits on CPU and memory are not enforced.";
+        self.recorder.record_about(about, EventType::Warning, "LimitsNotEnforced", message);
+        Ok(())
+    }
+}
+
+/// Waits until the node's pods can have addresses.
+async fn wait_for_network(client: &Client, name: &str, runtime: &Arc<dyn ContainerRuntime>, keeper: &NodeKeeper) {
+    if keeper.network.load(Ordering::Relaxed) {
+        return;
+    }
+    let nodes: Api<Node> = Api::all(client.clone());
+    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let mut stream = std::pin::pin!(watcher(nodes, config).default_backoff().applied_objects());
+    while let Some(node) = stream.next().await {
+        let Some(cidr) = node.ok().and_then(|node| node.spec?.pod_cidr) else { continue };
+        match runtime.update_pod_cidr(&cidr).await {
+            Ok(()) => break,
+            Err(error) => tracing::warn!(%error, "the node's pod CIDR can't be used"),
+        }
+    }
+    keeper.network.store(true, Ordering::Relaxed);
+    if let Err(error) = keeper.update_status().await {
+        tracing::warn!(%error, "node status not written");
+    }
+}
+
+/// Keeps the services that pods are told of.
+async fn watch_services(client: Client, services: Services) {
+    let api: Api<Service> = Api::all(client);
+    let stream = watcher(api, watcher::Config::default()).default_backoff().modify(forget_managers);
+    let mut stream = std::pin::pin!(stream);
+    let mut listed = BTreeMap::new();
+    let key = |service: &Service| format!("{}/{}", service.namespace().unwrap_or_default(), service.name_any());
+    while let Some(event) = stream.next().await {
+        let mut known = services.write().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Ok(watcher::Event::Apply(service)) => {
+                known.get_or_insert_default().insert(key(&service), service);
+            }
+            Ok(watcher::Event::Delete(service)) => {
+                known.get_or_insert_default().remove(&key(&service));
+            }
+            Ok(watcher::Event::Init) => listed.clear(),
+            Ok(watcher::Event::InitApply(service)) => {
+                listed.insert(key(&service), service);
+            }
+            Ok(watcher::Event::InitDone) => *known = Some(std::mem::take(&mut listed)),
+            Err(error) => tracing::debug!(%error, "services can't be watched"),
+        }
+    }
+}
+
+/// Who wrote which field interests nobody here, and is often most of an object.
+fn forget_managers<K: Resource>(object: &mut K) {
+    object.meta_mut().managed_fields = None;
+}
+
+/// Wakes the workers whose containers have changed.
+async fn forward_events(mut events: tokio::sync::broadcast::Receiver<ContainerEvent>, workers: Workers) {
+    use tokio::sync::broadcast::error::RecvError;
+    loop {
+        let event = events.recv().await;
+        let workers = workers.read().unwrap_or_else(PoisonError::into_inner);
+        let woken: Vec<&Handle> = match &event {
+            Ok(event) => workers.get(&event.pod_uid).into_iter().collect(),
+            // Some were missed: everybody looks.
+            Err(RecvError::Lagged(_)) => workers.values().collect(),
+            Err(RecvError::Closed) => return,
+        };
+        for handle in woken {
+            // A worker that has ended needs no waking.
+            let _ = handle.inbox.send(Message::Look);
+        }
+    }
+}
+
+/// Gives each pod of the node a worker, and tells it what becomes of the pod.
+struct Feeder {
+    shared: Arc<Shared>,
+    workers: Workers,
+    running: JoinSet<String>,
+}
+
+impl Feeder {
+    async fn feed(&mut self, client: Client, node: &str) {
+        let pods: Api<Pod> = Api::all(client);
+        let config = watcher::Config::default().fields(&format!("spec.nodeName={node}"));
+        let mut stream = std::pin::pin!(watcher(pods, config).default_backoff().modify(forget_managers));
+        let mut listed: Vec<String> = Vec::new();
+        loop {
+            let event = tokio::select! {
+                event = stream.next() => event,
+                Some(ended) = self.running.join_next() => {
+                    self.forget(ended);
+                    continue;
+                }
+            };
+            match event {
+                None => return,
+                Some(Ok(watcher::Event::Init)) => listed.clear(),
+                Some(Ok(watcher::Event::InitApply(pod))) => {
+                    listed.extend(pod.uid());
+                    self.apply(pod);
+                }
+                Some(Ok(watcher::Event::InitDone)) => self.keep_only(&listed),
+                Some(Ok(watcher::Event::Apply(pod))) => self.apply(pod),
+                Some(Ok(watcher::Event::Delete(pod))) => self.delete(pod),
+                Some(Err(error)) => tracing::debug!(%error, "pods can't be watched"),
+            }
+        }
+    }
+
+    fn apply(&mut self, pod: Pod) {
+        let (uid, pod) = (pod.uid().unwrap_or_default(), Arc::new(pod));
+        let mut workers = self.workers.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = workers.get(&uid) {
+            let _ = handle.inbox.send(Message::Pod(pod));
+            return;
+        }
+        let (worker, inbox, seen) = Worker::new(self.shared.clone(), pod);
+        workers.insert(uid.clone(), Handle { inbox, seen });
+        self.running.spawn(async move {
+            worker.run().await;
+            uid
+        });
+    }
+
+    fn delete(&mut self, pod: Pod) {
+        let uid = pod.uid().unwrap_or_default();
+        let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = workers.get(&uid) {
+            // What was deleted says how long its containers have.
+            let _ = handle.inbox.send(Message::Pod(Arc::new(pod)));
+            let _ = handle.inbox.send(Message::Gone);
+        }
+    }
+
+    /// After a list: pods that are no longer in it were deleted while nobody watched.
+    fn keep_only(&mut self, listed: &[String]) {
+        let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
+        for handle in workers.iter().filter(|(uid, _)| !listed.contains(uid)).map(|(_, handle)| handle) {
+            let _ = handle.inbox.send(Message::Gone);
+        }
+    }
+
+    fn forget(&mut self, ended: Result<String, tokio::task::JoinError>) {
+        match ended {
+            Ok(uid) => {
+                self.workers.write().unwrap_or_else(PoisonError::into_inner).remove(&uid);
+            }
+            Err(error) => tracing::error!(%error, "a pod's worker has ended badly"),
+        }
+    }
+
+    /// Stops every pod, each with its grace period, and waits for them.
+    async fn stop(mut self) {
+        for handle in self.workers.read().unwrap_or_else(PoisonError::into_inner).values() {
+            let _ = handle.inbox.send(Message::Shutdown);
+        }
+        while self.running.join_next().await.is_some() {}
+    }
+}
