@@ -121,3 +121,31 @@ impl Retention {
         (bound > oldest).then_some(bound)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn history_is_kept_for_one_interval_and_forgotten_after_two() {
+        let mut retention = Retention::new(5 * MINUTE, 1000);
+        assert_eq!(retention.due(4 * MINUTE, 1, 10), None);
+        assert_eq!(retention.wait(4 * MINUTE), MINUTE);
+        // The first time only says where the store stands.
+        assert_eq!(retention.due(5 * MINUTE, 1, 20), None);
+        assert_eq!(retention.due(9 * MINUTE, 1, 30), None);
+        assert_eq!(retention.due(10 * MINUTE, 1, 30), Some(20));
+        // A quiet store has nothing new to forget.
+        assert_eq!(retention.due(15 * MINUTE, 20, 30), Some(30));
+        assert_eq!(retention.due(20 * MINUTE, 30, 30), None);
+    }
+
+    #[test]
+    fn too_many_revisions_are_forgotten_before_their_time() {
+        let mut retention = Retention::new(5 * MINUTE, 1000);
+        assert_eq!(retention.due(MINUTE, 1, 1000), None);
+        assert_eq!(retention.due(MINUTE, 1, 1102), Some(102));
+    }
+}

@@ -161,7 +161,7 @@ where
     authorize(&user, &info)?;
     let accepted = head.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     if !info.is_resource {
-        return root::answer(&server, &info, &query, accepted).await;
+        return root::answer(&server, &info, &query, &head.headers).await;
     }
     let resource = find(&server, &info)?;
     let accept = negotiate(accepted.unwrap_or_default(), is_object_target)?;

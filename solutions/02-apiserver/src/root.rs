@@ -1,8 +1,9 @@
-//! What isn't about objects: discovery, health, version.
+//! What isn't about objects: discovery, OpenAPI, health, version.
 //!
 //! Upstream: `k8s.io/apiserver/pkg/server/healthz`, `k8s.io/apiserver/pkg/server/routes`.
 
-use http::header::{CONTENT_ENCODING, ETAG, VARY};
+use http::HeaderMap;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, VARY};
 
 use crate::answer::{Answer, Body};
 use crate::discovery;
@@ -19,7 +20,7 @@ pub async fn answer(
     server: &Server,
     info: &RequestInfo,
     query: &Query,
-    accept: Option<&str>,
+    headers: &HeaderMap,
 ) -> Result<Answer, Failure> {
     let mut parts = info.path.trim_matches('/').splitn(2, '/');
     match (parts.next(), parts.next()) {
@@ -29,11 +30,16 @@ pub async fn answer(
         _ if info.verb != "get" && info.verb != "head" => return Err(Failure::method_not_allowed()),
         _ => {}
     }
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let resources = server.resources();
-    match discovery::answer(&resources, &info.path, accept.unwrap_or_default(), &server.address) {
-        Some(document) => Ok(document.into()),
-        None => Ok(discovery::nothing_at(&resources, &info.path).into()),
-    }
+    let document = discovery::answer(&resources, &info.path, header(ACCEPT), &server.address)
+        .or_else(|| server.openapi.answer(&resources, &info.path, header(ACCEPT), header(ACCEPT_ENCODING)))
+        .unwrap_or_else(|| discovery::nothing_at(&resources, &info.path));
+    Ok(match &document.etag {
+        // The client has this very document already.
+        Some(etag) if header(IF_NONE_MATCH) == etag => Answer::empty(304).header(ETAG, etag),
+        _ => document.into(),
+    })
 }
 
 impl From<discovery::Answer> for Answer {
@@ -41,7 +47,7 @@ impl From<discovery::Answer> for Answer {
         let mut answer = Self::bytes(document.status, &document.content_type, Vec::new());
         answer.body = Body::Bytes(document.body);
         if let Some(etag) = &document.etag {
-            answer = answer.header(ETAG, etag).header(VARY, "Accept");
+            answer = answer.header(ETAG, etag).header(VARY, "Accept, Accept-Encoding");
         }
         if document.gzip { answer.header(CONTENT_ENCODING, "gzip") } else { answer }
     }

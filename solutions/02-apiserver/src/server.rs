@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Cache, CacheError, Cached, Caches};
+use crate::openapi::Documents;
 use crate::options::Options;
 use crate::registry::Registry;
 use crate::resources::{Resource, Resources};
@@ -25,6 +26,8 @@ pub struct Server {
     pub storage: Arc<dyn Storage>,
     /// The server's flags.
     pub options: Options,
+    /// What the API looks like, for those who ask.
+    pub openapi: Documents,
     /// Where clients find this server (`10.0.0.1:6443`).
     pub address: String,
     /// Ends watches and followed logs.
@@ -49,6 +52,7 @@ impl Server {
             caches,
             storage,
             options,
+            openapi: Documents::default(),
             address,
             shutdown,
             resources: RwLock::new(Arc::new(resources::builtin())),
