@@ -1,0 +1,1 @@
+//! Written by `cargo ks dev starters`, once chapter.yaml is there.
