@@ -19,7 +19,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// Why a certificate could not be made, read or used.
 #[derive(Debug, thiserror::Error)]
@@ -177,6 +177,27 @@ pub fn server_config(certificate: &Path, key: &Path, client_ca: Option<&Path>) -
         PrivateKeyDer::from_pem_file(key).map_err(|cause| PkiError::Pem { path: key.display().to_string(), cause })?;
     let mut config = builder.with_single_cert(certificates(certificate)?, key_der).map_err(|error| tls(&error))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// TLS for a client: its certificate and key, and the CA whose servers it believes.
+///
+/// # Errors
+/// If a file can't be read, or certificate and key don't belong together.
+pub fn client_config(certificate: &Path, key: &Path, server_ca: &Path) -> Result<Arc<ClientConfig>, PkiError> {
+    let tls = |error: &dyn std::fmt::Display| PkiError::Tls(error.to_string());
+    let mut roots = RootCertStore::empty();
+    for root in certificates(server_ca)? {
+        roots.add(root).map_err(|error| tls(&error))?;
+    }
+    let key_der =
+        PrivateKeyDer::from_pem_file(key).map_err(|cause| PkiError::Pem { path: key.display().to_string(), cause })?;
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| tls(&error))?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(certificates(certificate)?, key_der)
+        .map_err(|error| tls(&error))?;
     Ok(Arc::new(config))
 }
 
