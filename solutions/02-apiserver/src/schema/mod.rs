@@ -10,6 +10,7 @@
 //! | spec and status are kept apart | [`strategy`] |
 //! | what is wrong with it is said | [`validate`] |
 //! | a strategic patch is merged | [`strategic`] |
+//! | who owns which field is noted, and appliers merged | [`managed`] |
 //!
 //! So a custom resource gets all of it by bringing a schema along.
 
@@ -18,12 +19,15 @@ pub mod decode;
 pub mod defaults;
 pub mod given;
 pub mod json;
+pub mod managed;
 pub mod qos;
 pub mod quantity;
 pub mod root;
 mod service;
 pub mod strategic;
 pub mod strategy;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod types;
 pub mod validate;

@@ -408,7 +408,7 @@ fn kind_of(value: &Value) -> &'static str {
 }
 
 /// A value as Go's `%v` prints it.
-fn go_value(value: &Value) -> String {
+pub(super) fn go_value(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
         Value::String(text) => text.clone(),
