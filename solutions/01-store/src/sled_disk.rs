@@ -370,3 +370,57 @@ fn io_error(directory: &Path, error: &std::io::Error) -> DiskError {
 fn damaged(directory: &Path, cause: &str) -> DiskError {
     DiskError::Damaged { directory: directory.display().to_string(), cause: cause.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::Change;
+
+    fn commit(revision: Revision, value: Bytes) -> Commit {
+        let kv = KeyValue { key: "a".into(), value, create_revision: 2, mod_revision: revision, version: revision - 1 };
+        Commit { revision, changes: vec![Change { kv: Arc::new(kv), previous: None }] }
+    }
+
+    fn opened(directory: &Path) -> (SledDisk, Vec<KeyValue>) {
+        let (mut disk, mut kvs) = (SledDisk::open(directory).unwrap(), Vec::new());
+        disk.load(&mut |kv| kvs.push(kv)).unwrap();
+        (disk, kvs)
+    }
+
+    #[test]
+    fn a_record_of_any_size_comes_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut disk, _) = opened(directory.path());
+        // Around the sizes at which a record gets one part more.
+        let sizes = [0, 1, PART - 26, PART - 25, PART - 24, 3 * PART, 1_500_000];
+        let commits: Vec<_> =
+            sizes.iter().zip(2..).map(|(size, revision)| commit(revision, vec![7; *size].into())).collect();
+        disk.write(&commits).unwrap();
+        disk.sync().unwrap();
+        drop(disk);
+        let (mut disk, kvs) = opened(directory.path());
+        let written: Vec<_> = commits.iter().map(|commit| KeyValue::clone(&commit.changes[0].kv)).collect();
+        assert!(kvs == written, "{} of {} records came back as they were", kvs.len(), written.len());
+
+        let forgotten: Vec<_> = kvs[..6].iter().cloned().map(Arc::new).collect();
+        disk.forget(8, &forgotten).unwrap();
+        disk.sync().unwrap();
+        drop(disk);
+        let (disk, kvs) = opened(directory.path());
+        assert_eq!((disk.oldest(), kvs.len(), disk.written), (Ok(8), 1, 8));
+    }
+
+    /// `/dev/null` can't be synced: the kernel says so to whoever tries.
+    #[test]
+    fn a_sync_that_the_kernel_refuses_is_no_sync() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut disk, _) = opened(directory.path());
+        disk.write(&[commit(2, "1".into())]).unwrap();
+        disk.sync().unwrap();
+        disk.log = File::open("/dev/null").unwrap();
+        disk.write(&[commit(3, "2".into())]).unwrap();
+        assert!(matches!(disk.sync(), Err(DiskError::Io { .. })));
+        let acknowledged = fs::read_to_string(directory.path().join(ACKNOWLEDGED)).unwrap();
+        assert_eq!(acknowledged.trim().parse(), Ok(2), "what isn't synced must not be called so");
+    }
+}
