@@ -76,7 +76,8 @@ mod tests {
                 partial,
                 text: &text,
             };
-            prop_assert_eq!(parse(&encode(&entry)), Some(entry));
+            let line = encode(&entry);
+            prop_assert_eq!(parse(&line), Some(entry));
         }
 
         #[test]
