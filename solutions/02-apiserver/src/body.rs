@@ -2,37 +2,44 @@
 //!
 //! Upstream: `k8s.io/apiserver/pkg/endpoints/handlers/create.go`, `update.go` and `rest.go`.
 
-use crate::Object;
-use crate::meta;
 use crate::pipeline::Call;
+use crate::resources::GroupVersionKind;
+use crate::schema::{self, FieldValidation, Root};
 use crate::status::Failure;
+use crate::{Object, meta};
 
-/// The object in a request's body.
+/// The object in a request's body, of the resource's kind.
 ///
 /// # Errors
 /// 400 or 415 if there is none.
-pub fn object(call: &Call) -> Result<Object, Failure> {
-    let mut object: Object = match call.media_type() {
-        "" | "application/json" => serde_json::from_slice(&call.body).map_err(|error| unrecognized(call, &error))?,
-        "application/yaml" => serde_yaml::from_slice(&call.body).map_err(|error| unrecognized(call, &error))?,
+pub fn object(call: &Call, validation: FieldValidation) -> Result<Object, Failure> {
+    let resources = call.server.resources();
+    let (object, warnings) = match call.media_type() {
+        "" | "application/json" => schema::decode(&resources, &call.resource, &call.body, validation)?,
+        "application/yaml" => schema::decode_yaml(&resources, &call.resource, &call.body, validation)?,
         _ => return Err(unsupported_media_type()),
     };
-    if !object.is_object() {
-        return Err(unrecognized(call, &"not an object"));
-    }
-    for (field, value) in [("kind", call.resource.gvk.kind.to_string()), ("apiVersion", call.resource.api_version())] {
-        if object[field].as_str().is_none_or(str::is_empty) {
-            object[field] = value.into();
-        }
-    }
+    warnings.into_iter().for_each(|warning| call.warn(warning));
     Ok(object)
 }
 
-fn unrecognized(call: &Call, why: &dyn std::fmt::Display) -> Failure {
-    Failure::bad_request(format!(
-        "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {why}",
-        call.resource.gvk.kind
-    ))
+/// The object in a request's body, of a subresource's kind.
+///
+/// # Errors
+/// 400 or 415 if there is none.
+pub fn object_of(call: &Call, kind: &GroupVersionKind, validation: FieldValidation) -> Result<Object, Failure> {
+    let resources = call.server.resources();
+    let body = match call.media_type() {
+        "" | "application/json" => call.body.to_vec(),
+        "application/yaml" => {
+            let value = schema::yaml::parse(&call.body).map_err(Failure::bad_request)?;
+            value.to_string().into_bytes()
+        }
+        _ => return Err(unsupported_media_type()),
+    };
+    let (object, warnings) = schema::decode_kind(&resources, kind, &Root::of_kind(kind), &body, validation)?;
+    warnings.into_iter().for_each(|warning| call.warn(warning));
+    Ok(object)
 }
 
 /// 415: a media type that isn't understood.
@@ -58,8 +65,6 @@ pub fn place(call: &Call, object: &mut Object) -> Result<(), Failure> {
             ));
         }
         meta::set(object, "namespace", &call.info.namespace);
-    } else {
-        meta::set(object, "namespace", "");
     }
     let (name, path) = (meta::name(object), call.info.name.as_str());
     if !path.is_empty() && name != path {

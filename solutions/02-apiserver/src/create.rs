@@ -1,7 +1,8 @@
 //! Create: a new object, whole and valid, or none.
 //!
-//! Upstream: `k8s.io/apiserver/pkg/endpoints/handlers/create.go` and
-//! `k8s.io/apiserver/pkg/registry/generic/registry/store.go`.
+//! Decode → default → admit → prepare → validate → store. Upstream:
+//! `k8s.io/apiserver/pkg/endpoints/handlers/create.go` and
+//! `k8s.io/apiserver/pkg/registry/generic/registry/store.go`, `Store.Create`.
 
 use jiff::Timestamp;
 use rand::seq::IndexedRandom;
@@ -10,7 +11,7 @@ use crate::answer::Answer;
 use crate::pipeline::Call;
 use crate::status::Failure;
 use crate::write_options::WriteOptions;
-use crate::{Object, body, convert, meta, present};
+use crate::{Object, admission, body, convert, meta, present, schema};
 
 /// What generated names are made of: no vowels, so that no words come out, and nothing that looks like
 /// something else. Upstream: `k8s.io/apimachinery/pkg/util/rand`.
@@ -25,48 +26,65 @@ const PREFIX_LENGTH: usize = 63 - 5;
 /// POST of an object.
 pub async fn create(call: &Call) -> Result<Answer, Failure> {
     let options = WriteOptions::read(&call.query, "CreateOptions")?;
-    let mut object = body::object(call)?;
+    let mut object = body::object(call, options.field_validation)?;
     body::place(call, &mut object)?;
-    finish(call, &options, object, 201).await
+    finish(call, &options, object).await
 }
 
 /// Creates `object`, which has been decoded and is meant for this place.
-pub async fn finish(call: &Call, options: &WriteOptions, mut object: Object, code: u16) -> Result<Answer, Failure> {
+pub async fn finish(call: &Call, options: &WriteOptions, mut object: Object) -> Result<Answer, Failure> {
+    let resource = &call.resource;
+    schema::default(resource, &mut object);
+    let now = Timestamp::now();
+    let manager = options.manager(call.user_agent());
+    schema::managed::update(resource, None, &mut object, &manager, None, now);
+    admission::create(call, &mut object).await?;
     if !meta::text(&object, "resourceVersion").is_empty() {
         return Err(Failure::new(500, "", "resourceVersion should not be set on objects to be created"));
     }
-    stamp(&mut object, Timestamp::now());
+    stamp(&mut object, now);
     let generated = meta::name(&object).is_empty() && !meta::text(&object, "generateName").is_empty();
-    for _ in 0..ATTEMPTS {
+    for attempt in 0..ATTEMPTS {
         if generated {
             let name = generate(meta::text(&object, "generateName"));
             meta::set(&mut object, "name", &name);
         }
-        let name = meta::name(&object).to_owned();
-        let key = format!("{}{}", call.resource.prefix(), call.key_of(&name));
-        let stored = convert::to_stored(&call.resource, object.clone());
-        if options.dry_run {
-            if call.server.registry.get(&key).await?.is_none() {
-                return Ok(present::object_as(call, code, object));
+        if attempt == 0 {
+            schema::prepare_for_create(resource, &mut object);
+            let causes = schema::validate_create(resource, &object);
+            if !causes.is_empty() {
+                return Err(Failure::invalid(&resource.gvk.group, &resource.gvk.kind, meta::name(&object), &causes));
             }
-        } else if let Some(written) = call.server.registry.create(&key, stored).await? {
-            return present::written(call, code, written);
+        }
+        if let Some(answer) = store(call, options, &mut object).await? {
+            return Ok(answer);
         }
         if !generated {
-            return Err(Failure::already_exists(&call.resource.gvk.group, &call.resource.plural, &name));
+            break;
         }
     }
-    Err(Failure::already_exists(&call.resource.gvk.group, &call.resource.plural, meta::name(&object)))
+    Err(Failure::already_exists(&resource.gvk.group, &resource.plural, meta::name(&object)))
+}
+
+/// Stores a new object; nothing if there is one of that name already.
+async fn store(call: &Call, options: &WriteOptions, object: &mut Object) -> Result<Option<Answer>, Failure> {
+    let given = call.server.give_to_new(&call.resource, object).await?;
+    let key = format!("{}{}", call.resource.prefix(), call.key_of(meta::name(object)));
+    if options.dry_run {
+        let free = call.server.registry.get(&key).await?.is_none();
+        return if free { present::object(call, 201, object.clone()).map(Some) } else { Ok(None) };
+    }
+    let stored = convert::to_stored(&call.resource, object.clone());
+    let written = call.server.registry.create(&key, stored).await?;
+    drop(given);
+    written.map(|written| present::stored(call, 201, written.bytes)).transpose()
 }
 
 /// What every new object gets from the server.
 fn stamp(object: &mut Object, now: Timestamp) {
     let metadata = meta::metadata(object);
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] {
-        metadata.remove(field);
-    }
     metadata.insert("uid".to_owned(), uuid::Uuid::new_v4().to_string().into());
-    metadata.insert("creationTimestamp".to_owned(), now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into());
+    metadata.insert("creationTimestamp".to_owned(), schema::time::write(now).into());
 }
 
 /// A name that begins with `prefix` and that nobody has, most likely.

@@ -16,7 +16,7 @@ use crate::pipeline::Call;
 use crate::present::{self, ListMeta};
 use crate::registry::{Current, Swap};
 use crate::status::{Cause, Failure};
-use crate::{Object, body, convert, meta, update};
+use crate::{Object, admission, body, convert, meta, schema, update};
 
 /// What a client says about how to delete (`metav1.DeleteOptions`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,6 +84,29 @@ impl DeleteOptions {
     }
 }
 
+impl DeleteOptions {
+    /// Reads options that stand in another object, as in an Eviction.
+    ///
+    /// # Errors
+    /// 422 for those that are none.
+    pub fn from_object(sent: &Value) -> Result<Self, Failure> {
+        let mut causes = Vec::new();
+        let propagation =
+            propagation(sent["propagationPolicy"].as_str(), sent["orphanDependents"].as_bool(), &mut causes);
+        if !causes.is_empty() {
+            return Err(Failure::invalid("meta.k8s.io", "DeleteOptions", "", &causes));
+        }
+        let precondition = |field: &str| sent["preconditions"][field].as_str().map(str::to_owned);
+        Ok(Self {
+            grace: sent["gracePeriodSeconds"].as_i64(),
+            propagation,
+            uid: precondition("uid"),
+            resource_version: precondition("resourceVersion"),
+            dry_run: sent["dryRun"].as_array().is_some_and(|all| !all.is_empty()),
+        })
+    }
+}
+
 fn parse(call: &Call) -> Result<Value, Failure> {
     let options: Result<Value, String> = match call.media_type() {
         "" | "application/json" => serde_json::from_slice(&call.body).map_err(|error| error.to_string()),
@@ -130,11 +153,13 @@ pub enum Step {
 /// Decides what a deletion does to `object`, which may take `grace` seconds.
 pub fn decide(object: &Object, options: &DeleteOptions, grace: i64, now: Timestamp) -> Step {
     let finalizers = finalizers_for(object, options.propagation);
+    let own_finalizers =
+        object["kind"] == "Namespace" && object["spec"]["finalizers"].as_array().is_some_and(|names| !names.is_empty());
     let deleting = meta::is_deleting(object);
     let left = object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or_default();
     // A second deletion may shorten the time, never lengthen it.
     let grace = if deleting { grace.min(left) } else { grace };
-    if finalizers.is_empty() && grace == 0 {
+    if finalizers.is_empty() && grace == 0 && !own_finalizers {
         return Step::Remove;
     }
     if deleting && grace == left && finalizers == meta::finalizers(object) {
@@ -146,11 +171,15 @@ pub fn decide(object: &Object, options: &DeleteOptions, grace: i64, now: Timesta
     let generation = object["metadata"]["generation"].as_i64();
     let metadata = meta::metadata(&mut marked);
     if !deleting || grace != left {
-        metadata.insert("deletionTimestamp".to_owned(), time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into());
+        metadata.insert("deletionTimestamp".to_owned(), schema::time::write(time).into());
         metadata.insert("deletionGracePeriodSeconds".to_owned(), grace.into());
     }
     if let (false, Some(generation)) = (deleting, generation) {
         metadata.insert("generation".to_owned(), (generation + 1).into());
+    }
+    if own_finalizers {
+        // A namespace shows that it is on its way out, and goes when it is empty.
+        meta::child(&mut marked, "status").insert("phase".to_owned(), "Terminating".into());
     }
     Step::Mark(Box::new(marked))
 }
@@ -189,10 +218,11 @@ fn grace_of(call: &Call, object: &Object, asked: Option<i64>) -> i64 {
 /// DELETE of an object.
 pub async fn delete(call: &Call) -> Result<Answer, Failure> {
     let options = DeleteOptions::read(call)?;
+    admission::delete(&call.resource, &call.info.name)?;
     match remove(call, &options, update::current(call).await?).await? {
-        Removed::Now(object) if returns_object(call) => Ok(present::object_as(call, 200, object)),
+        Removed::Now(object) if returns_object(call) => present::object(call, 200, object),
         Removed::Now(object) => Ok(Answer::object(200, &success(call, &object))),
-        Removed::Later(object) => Ok(present::object_as(call, 200, object)),
+        Removed::Later(object) => present::object(call, 200, object),
     }
 }
 
@@ -293,7 +323,7 @@ pub async fn collection(call: &Call) -> Result<Answer, Failure> {
         }
     }
     let meta = ListMeta { revision: call.server.caches.catch_up().await?, next: None, remaining: None };
-    Ok(present::list_as(call, gone, &meta))
+    present::list_as(call, gone, &meta)
 }
 
 async fn remove_cached(call: &Call, options: &DeleteOptions, cached: &Cached) -> Result<Removed, Failure> {

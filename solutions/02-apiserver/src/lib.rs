@@ -1,9 +1,12 @@
 //! The API server: everything goes through it.
 
+mod admission;
+mod allocate;
 mod answer;
 mod authenticate;
 mod authorize;
 mod body;
+mod bootstrap;
 pub mod cache;
 mod convert;
 mod create;
@@ -11,6 +14,7 @@ mod delete;
 pub mod discovery;
 pub mod encode;
 mod fields;
+mod kubelets;
 mod list;
 mod meta;
 pub mod negotiation;
@@ -23,6 +27,7 @@ pub mod query;
 mod registry;
 pub mod request;
 pub mod resources;
+mod reviews;
 mod root;
 pub mod schema;
 pub mod selector;

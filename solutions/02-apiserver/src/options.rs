@@ -26,7 +26,7 @@ pub struct Options {
     #[arg(long)]
     pub client_ca_file: Option<PathBuf>,
     /// The client certificate by which kubelets know this server, PEM.
-    #[arg(long, requires = "kubelet_client_key")]
+    #[arg(long, requires_all = ["kubelet_client_key", "kubelet_certificate_authority"])]
     pub kubelet_client_certificate: Option<PathBuf>,
     /// Its private key, PEM.
     #[arg(long, requires = "kubelet_client_certificate")]

@@ -8,28 +8,57 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::pipeline::Call;
-use crate::status::Failure;
+use crate::resources::Resource;
+use crate::schema::{self, FieldValidation};
+use crate::status::{Cause, Failure};
 use crate::write_options::WriteOptions;
 use crate::{Object, body, update};
+
+/// A JSON patch may have so many steps.
+const MOST_STEPS: usize = 10_000;
 
 /// PATCH of an object.
 pub async fn patch(call: &Call) -> Result<Answer, Failure> {
     let options = WriteOptions::read(&call.query, "PatchOptions")?;
     let patch = Patch::read(call)?;
-    update::change(call, &options, |old| {
-        let mut new = patch.apply(old)?;
+    let changed = update::change(call, &options, |old| {
+        let mut new = patch.apply(&call.resource, old)?;
+        conform(call, &patch, &mut new, options.field_validation)?;
+        schema::default(&call.resource, &mut new);
         body::place(call, &mut new)?;
         Ok(new)
-    })
-    .await
+    });
+    changed.await?.answer(call)
+}
+
+/// Whatever a patch has made, it must be an object of the kind.
+fn conform(call: &Call, patch: &Patch, new: &mut Object, validation: FieldValidation) -> Result<(), Failure> {
+    let text = new.to_string();
+    match schema::conform_patched(&call.resource, new, validation) {
+        Ok(warnings) => {
+            warnings.into_iter().for_each(|warning| call.warn(warning));
+            Ok(())
+        }
+        Err(why) => {
+            let value = match patch {
+                Patch::Strategic(patch) => patch.to_string(),
+                _ => text,
+            };
+            let message = format!("Invalid value: {}: {why}", Value::from(value));
+            let cause = Cause { reason: "FieldValueInvalid", message, field: "patch".to_owned() };
+            Err(Failure::invalid("", "", "", &[cause]))
+        }
+    }
 }
 
 /// What should be different.
 pub enum Patch {
     /// RFC 6902: a list of steps.
     Json(json_patch::Patch),
-    /// RFC 7396: an object of what differs; null removes.
+    /// RFC 7396: an object of what differs; null removes, and lists are replaced.
     Merge(Value),
+    /// The same for those who know the kind: lists are merged by their items' names.
+    Strategic(Value),
 }
 
 impl Patch {
@@ -38,11 +67,15 @@ impl Patch {
     /// # Errors
     /// 400 or 415 if it is no patch.
     pub fn read(call: &Call) -> Result<Self, Failure> {
-        let decode = |error: serde_json::Error| Failure::bad_request(format!("error decoding patch: {error}"));
+        let value = || -> Result<Value, Failure> {
+            let (value, _) = schema::json::parse(&call.body).map_err(undecodable)?;
+            Ok(value)
+        };
         match call.media_type() {
-            "application/json-patch+json" => Ok(Self::Json(serde_json::from_slice(&call.body).map_err(decode)?)),
-            "application/merge-patch+json" | "application/strategic-merge-patch+json" => {
-                Ok(Self::Merge(serde_json::from_slice(&call.body).map_err(decode)?))
+            "application/json-patch+json" => Self::steps(value()?),
+            "application/merge-patch+json" => Ok(Self::Merge(object(value()?, "map[string]interface {}")?)),
+            "application/strategic-merge-patch+json" if !schema::Root::of(&call.resource).is_custom() => {
+                Ok(Self::Strategic(object(value()?, "map[string]interface {}")?))
             }
             _ => {
                 let mut failure = Failure::new(415, "UnsupportedMediaType", "415: Unsupported Media Type");
@@ -52,13 +85,31 @@ impl Patch {
         }
     }
 
+    fn steps(value: Value) -> Result<Self, Failure> {
+        let Value::Array(steps) = &value else {
+            let why =
+                format!("json: cannot unmarshal {} into Go value of type []handlers.jsonPatchOp", kind_of(&value));
+            return Err(undecodable(why));
+        };
+        if steps.len() > MOST_STEPS {
+            let count = steps.len();
+            return Err(Failure::new(
+                413,
+                "RequestEntityTooLarge",
+                format!("The allowed maximum operations in a JSON patch is {MOST_STEPS}, got {count}"),
+            ));
+        }
+        serde_json::from_value(value).map(Self::Json).map_err(|error| undecodable(error.to_string()))
+    }
+
     /// The object as it should be.
     ///
     /// # Errors
     /// 422 if the patch doesn't fit the object.
-    pub fn apply(&self, old: &Object) -> Result<Object, Failure> {
+    pub fn apply(&self, resource: &Resource, old: &Object) -> Result<Object, Failure> {
         let mut new = old.clone();
         match self {
+            Self::Strategic(patch) => return schema::strategic::merge(resource, old, patch),
             Self::Merge(patch) => json_patch::merge(&mut new, patch),
             Self::Json(steps) => json_patch::patch(&mut new, steps).map_err(|_| {
                 let sentence = "the server rejected our request due to an error in our request";
@@ -66,5 +117,28 @@ impl Patch {
             })?,
         }
         Ok(new)
+    }
+}
+
+fn undecodable(why: String) -> Failure {
+    Failure::bad_request(format!("error decoding patch: {why}"))
+}
+
+fn object(value: Value, go_type: &str) -> Result<Value, Failure> {
+    if value.is_object() {
+        return Ok(value);
+    }
+    Err(undecodable(format!("json: cannot unmarshal {} into Go value of type {go_type}", kind_of(&value))))
+}
+
+/// What Go's decoder calls a value.
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
 }

@@ -24,7 +24,7 @@ use crate::request::{self, RequestInfo};
 use crate::resources::Resource;
 use crate::server::Server;
 use crate::status::Failure;
-use crate::{create, delete, list, patch, root, subresources, update, watch};
+use crate::{create, delete, list, patch, reviews, root, subresources, update, watch};
 
 /// How large a body may be (upstream: `MaxRequestBodyBytes`).
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -81,6 +81,36 @@ impl Call {
         let warning = warning.into();
         if !warnings.contains(&warning) {
             warnings.push(warning);
+        }
+    }
+
+    /// A request that the server makes to itself, as `system:apiserver`: all of the pipeline applies.
+    pub fn internal(server: &Arc<Server>, resource: &Arc<Resource>, verb: &str, namespace: &str, name: &str) -> Self {
+        let info = RequestInfo {
+            is_resource: true,
+            verb: verb.to_owned(),
+            group: resource.gvk.group.to_string(),
+            version: resource.gvk.version.to_string(),
+            namespace: namespace.to_owned(),
+            resource: resource.plural.to_string(),
+            name: name.to_owned(),
+            ..RequestInfo::default()
+        };
+        let user = User { name: "system:apiserver".to_owned(), groups: vec!["system:masters".to_owned()] };
+        let mut headers = HeaderMap::new();
+        headers.insert(USER_AGENT, http::HeaderValue::from_static("kube-apiserver"));
+        Self {
+            server: server.clone(),
+            info,
+            method: Method::POST,
+            query: Query::default(),
+            raw_query: String::new(),
+            headers,
+            user,
+            accept: Accepted::default(),
+            resource: resource.clone(),
+            body: Bytes::new(),
+            warnings: Mutex::default(),
         }
     }
 
@@ -231,6 +261,9 @@ async fn dispatch(call: &Call) -> Result<Answer, Failure> {
     }
     if !call.resource.allows(&info.verb) {
         return Err(Failure::method_not_allowed());
+    }
+    if !call.resource.is_stored() {
+        return if info.verb == "create" { reviews::create(call).await } else { Err(subresources::not_served(call)) };
     }
     match info.verb.as_str() {
         "get" => list::get(call).await,

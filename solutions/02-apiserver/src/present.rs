@@ -11,7 +11,6 @@ use crate::answer::Answer;
 use crate::cache::Cached;
 use crate::negotiation::Media;
 use crate::pipeline::Call;
-use crate::registry::Written;
 use crate::status::Failure;
 use crate::table::{IncludeObject, Printer};
 use crate::{Object, convert, encode};
@@ -25,19 +24,13 @@ pub fn stored(call: &Call, code: u16, bytes: Bytes) -> Result<Answer, Failure> {
         return Ok(Answer::json(code, bytes));
     }
     let object = serde_json::from_slice(&bytes).map_err(Failure::internal)?;
-    Ok(object_as(call, code, convert::from_stored(&call.resource, object)))
-}
-
-/// An object that has just been written.
-pub fn written(call: &Call, code: u16, written: Written) -> Result<Answer, Failure> {
-    stored(call, code, written.bytes)
+    self::object(call, code, convert::from_stored(&call.resource, object))
 }
 
 /// One object that is in the version of the request.
-pub fn object_as(call: &Call, code: u16, object: Object) -> Answer {
-    let Some(target) = &call.accept.target else { return encoded(call, code, &object) };
-    let shown = printer(call).and_then(|printer| printer.object(&object, target, Timestamp::now()));
-    shown.map_or_else(Answer::from, |shown| encoded(call, code, &shown))
+pub fn object(call: &Call, code: u16, object: Object) -> Result<Answer, Failure> {
+    let Some(target) = &call.accept.target else { return Ok(encoded(call, code, &object)) };
+    Ok(encoded(call, code, &printer(call)?.object(&object, target, Timestamp::now())?))
 }
 
 /// What turns objects into what the client asked for.
@@ -91,7 +84,7 @@ pub fn list(call: &Call, items: &[std::sync::Arc<Cached>], meta: &ListMeta) -> R
         return Ok(list_of_bytes(call, items, meta));
     }
     let objects = items.iter().map(|item| convert::from_stored(&call.resource, item.object())).collect();
-    Ok(list_as(call, objects, meta))
+    list_as(call, objects, meta)
 }
 
 fn head(call: &Call, meta: &ListMeta) -> String {
@@ -100,11 +93,11 @@ fn head(call: &Call, meta: &ListMeta) -> String {
 }
 
 /// A list of decoded objects in the version of the request.
-pub fn list_as(call: &Call, mut objects: Vec<Object>, meta: &ListMeta) -> Answer {
+pub fn list_as(call: &Call, mut objects: Vec<Object>, meta: &ListMeta) -> Result<Answer, Failure> {
     if let Some(target) = &call.accept.target {
+        let printer = printer(call)?;
         let objects: Vec<&Object> = objects.iter().collect();
-        let shown = printer(call).and_then(|printer| printer.list(&objects, meta.object(), target, Timestamp::now()));
-        return shown.map_or_else(Answer::from, |shown| encoded(call, 200, &shown));
+        return Ok(encoded(call, 200, &printer.list(&objects, meta.object(), target, Timestamp::now())?));
     }
     if !convert::keeps_kind_in_lists(&call.resource) {
         for item in objects.iter_mut().filter_map(Object::as_object_mut) {
@@ -114,7 +107,7 @@ pub fn list_as(call: &Call, mut objects: Vec<Object>, meta: &ListMeta) -> Answer
     }
     let list = json!({ "kind": call.resource.list_kind, "apiVersion": call.resource.api_version(),
                        "metadata": meta.object(), "items": objects });
-    encoded(call, 200, &list)
+    Ok(encoded(call, 200, &list))
 }
 
 fn list_of_bytes(call: &Call, items: &[std::sync::Arc<Cached>], meta: &ListMeta) -> Answer {

@@ -99,6 +99,28 @@ impl LabelSelector {
     }
 }
 
+/// Whether a selector that stands in an object (`metav1.LabelSelector`, as in a budget's `spec.selector`)
+/// selects `object`. An empty one selects everything, none at all nothing.
+pub fn selects(selector: &serde_json::Value, object: &serde_json::Value) -> bool {
+    if !selector.is_object() {
+        return false;
+    }
+    let label = |name: &str| object["metadata"]["labels"][name].as_str();
+    let equal = selector["matchLabels"].as_object().into_iter().flatten();
+    equal.into_iter().all(|(name, value)| label(name).is_some() && label(name) == value.as_str())
+        && selector["matchExpressions"].as_array().into_iter().flatten().all(|expression| {
+            let value = label(expression["key"].as_str().unwrap_or_default());
+            let listed = || expression["values"].as_array().into_iter().flatten().any(|one| one.as_str() == value);
+            match expression["operator"].as_str().unwrap_or_default() {
+                "In" => value.is_some() && listed(),
+                "NotIn" => value.is_none() || !listed(),
+                "Exists" => value.is_some(),
+                "DoesNotExist" => value.is_none(),
+                _ => false,
+            }
+        })
+}
+
 /// A piece of a selector's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Token {

@@ -8,13 +8,15 @@ use kubesmith_store::{Embedded, Storage, StorageError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::cache::{Cache, CacheError, Cached, Caches};
+use crate::allocate::{Ranges, Taken};
+use crate::cache::{Cache, CacheError, Cached, Caches, Filter};
+use crate::kubelets::Kubelets;
 use crate::openapi::Documents;
 use crate::options::Options;
 use crate::registry::Registry;
 use crate::resources::{Resource, Resources};
 use crate::status::Failure;
-use crate::{fields, pipeline, resources};
+use crate::{Object, bootstrap, fields, meta, pipeline, resources};
 
 /// Everything that requests share.
 pub struct Server {
@@ -26,6 +28,8 @@ pub struct Server {
     pub storage: Arc<dyn Storage>,
     /// The server's flags.
     pub options: Options,
+    /// The way to the kubelets.
+    pub kubelets: Kubelets,
     /// What the API looks like, for those who ask.
     pub openapi: Documents,
     /// Where clients find this server (`10.0.0.1:6443`).
@@ -33,6 +37,9 @@ pub struct Server {
     /// Ends watches and followed logs.
     pub shutdown: CancellationToken,
     resources: RwLock<Arc<Resources>>,
+    ranges: Ranges,
+    /// Held by whoever writes a Service: what is free is free until it is written.
+    giving: tokio::sync::Mutex<()>,
 }
 
 impl Server {
@@ -45,17 +52,22 @@ impl Server {
         address: String,
         storage: Arc<dyn Storage>,
         shutdown: CancellationToken,
-    ) -> Result<Arc<Self>, StorageError> {
+    ) -> Result<Arc<Self>, Error> {
+        let ranges = Ranges::parse(&options.service_cluster_ip_range, &options.service_node_port_range)
+            .map_err(Error::Unsupported)?;
         let caches = Caches::start(storage.clone(), shutdown.clone()).await?;
         Ok(Arc::new(Self {
             registry: Registry::new(storage.clone()),
             caches,
+            kubelets: Kubelets::new(&options)?,
             storage,
             options,
             openapi: Documents::default(),
             address,
             shutdown,
             resources: RwLock::new(Arc::new(resources::builtin())),
+            ranges,
+            giving: tokio::sync::Mutex::new(()),
         }))
     }
 
@@ -91,6 +103,52 @@ impl Server {
         Ok(cache)
     }
 
+    /// The addresses and ports that Services get.
+    pub fn ranges(&self) -> &Ranges {
+        &self.ranges
+    }
+
+    /// Gives a new Service its address and ports; to be written while the guard is held. Nothing for
+    /// any other resource.
+    ///
+    /// # Errors
+    /// 422 if it asks for what it can't have.
+    pub async fn give_to_new(&self, resource: &Resource, object: &mut Object) -> Result<Option<Given<'_>>, Failure> {
+        if !is_service(resource) {
+            return Ok(None);
+        }
+        let (guard, mut taken) = self.taken(resource, None).await?;
+        self.ranges.give(object, &mut taken, &mut rand::rng())?;
+        Ok(Some(guard))
+    }
+
+    /// The same for a Service that changes.
+    ///
+    /// # Errors
+    /// 422 if it asks for what it can't have.
+    pub async fn give_to_changed(
+        &self,
+        resource: &Resource,
+        new: &mut Object,
+        old: &Object,
+    ) -> Result<Option<Given<'_>>, Failure> {
+        if !is_service(resource) || new["spec"] == old["spec"] {
+            return Ok(None);
+        }
+        let (guard, mut taken) = self.taken(resource, Some(old)).await?;
+        self.ranges.give(new, &mut taken, &mut rand::rng())?;
+        Ok(Some(guard))
+    }
+
+    async fn taken(&self, resource: &Resource, but: Option<&Object>) -> Result<(Given<'_>, Taken), Failure> {
+        let guard = self.giving.lock().await;
+        let services = self.fresh_cache(resource).await?.list(&Filter::default());
+        let uid = but.map(|service| meta::text(service, "uid").to_owned());
+        let others: Vec<Object> = services.iter().map(|service| service.object()).collect();
+        let others = others.iter().filter(|service| uid.as_deref() != Some(meta::text(service, "uid")));
+        Ok((guard, Taken::by(others)))
+    }
+
     /// The object at `key` as it is now.
     ///
     /// # Errors
@@ -98,6 +156,13 @@ impl Server {
     pub async fn read(&self, resource: &Resource, key: &str) -> Result<Option<Arc<Cached>>, Failure> {
         Ok(self.fresh_cache(resource).await?.get(key))
     }
+}
+
+/// Held until what was given is written.
+pub type Given<'a> = tokio::sync::MutexGuard<'a, ()>;
+
+fn is_service(resource: &Resource) -> bool {
+    resource.plural == "services" && resource.gvk.group.is_empty()
 }
 
 impl From<CacheError> for Failure {
@@ -200,6 +265,7 @@ pub async fn serve_on(
         pki::server_config(&options.tls_cert_file, &options.tls_private_key_file, options.client_ca_file.as_deref())?;
     let address = listener.local_addr().map_err(|cause| Error::Listen { address: "?".to_owned(), cause })?;
     let server = Server::new(options, address.to_string(), storage, lifecycle.shutdown.clone()).await?;
+    bootstrap::bootstrap(&server, address.port()).await.map_err(Error::Bootstrap)?;
     lifecycle.started(&format!("https://{address}"));
     serve::serve_tls(listener, tls, pipeline::routes(server), lifecycle.shutdown).await;
     Ok(())

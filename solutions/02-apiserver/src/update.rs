@@ -5,42 +5,44 @@
 //! Nobody ever waits for a lock, and nobody's write is lost. Upstream:
 //! `k8s.io/apiserver/pkg/registry/generic/registry/store.go`, `Store.Update`.
 
+use bytes::Bytes;
+use jiff::Timestamp;
 use kubesmith_store::storage::Revision;
+use serde_json::Value;
 
 use crate::answer::Answer;
 use crate::pipeline::Call;
-use crate::registry::{Current, Swap, Written};
+use crate::registry::{Current, Swap};
 use crate::status::Failure;
 use crate::write_options::WriteOptions;
-use crate::{Object, body, convert, create, meta, present};
+use crate::{Object, body, convert, create, meta, present, schema};
 
 const MODIFIED: &str = "the object has been modified; please apply your changes to the latest version and try again";
 
 /// PUT of an object.
 pub async fn update(call: &Call) -> Result<Answer, Failure> {
     let options = WriteOptions::read(&call.query, "UpdateOptions")?;
-    let mut object = body::object(call)?;
+    let mut object = body::object(call, options.field_validation)?;
     body::place(call, &mut object)?;
-    let absent = current(call).await?.is_none();
-    if absent && creates_on_update(call) && meta::text(&object, "resourceVersion").is_empty() {
-        return create::finish(call, &options, object, 201).await;
+    schema::default(&call.resource, &mut object);
+    let versioned = !meta::text(&object, "resourceVersion").is_empty();
+    if !versioned && creates_on_update(call) && current(call).await?.is_none() {
+        return create::finish(call, &options, object).await;
     }
-    change(call, &options, |_| Ok(object.clone())).await
+    change(call, &options, |_| Ok(object.clone())).await?.answer(call)
 }
 
 /// The kinds that a PUT may create. Upstream: each strategy's `AllowCreateOnUpdate`.
 fn creates_on_update(call: &Call) -> bool {
-    if !call.info.subresource.is_empty() {
-        return false;
-    }
     let (group, plural) = (call.resource.gvk.group.as_ref(), call.resource.plural.as_ref());
-    matches!(
-        (group, plural),
-        ("", "endpoints" | "events" | "limitranges")
-            | ("events.k8s.io", "events")
-            | ("coordination.k8s.io", "leases")
-            | ("rbac.authorization.k8s.io", _)
-    )
+    call.info.subresource.is_empty()
+        && matches!(
+            (group, plural),
+            ("", "endpoints" | "events" | "limitranges")
+                | ("events.k8s.io", "events")
+                | ("coordination.k8s.io", "leases")
+                | ("rbac.authorization.k8s.io", _)
+        )
 }
 
 /// The object that a request is about, as it is now, in the version that is stored.
@@ -49,29 +51,67 @@ pub async fn current(call: &Call) -> Result<Option<Current>, Failure> {
     Ok(found.map(|cached| Current { object: cached.object(), revision: cached.revision }))
 }
 
+/// An object after a change, as it is stored or would be.
+pub struct Changed {
+    /// The object, in the request's version.
+    pub object: Object,
+    bytes: Option<Bytes>,
+}
+
+impl Changed {
+    /// The answer that shows it.
+    pub fn answer(self, call: &Call) -> Result<Answer, Failure> {
+        match self.bytes {
+            Some(bytes) => present::stored(call, 200, bytes),
+            None => present::object(call, 200, self.object),
+        }
+    }
+}
+
 /// Changes the object that a request is about: `make` says, of the object as it is, how it should be.
 /// If somebody else is first, it is asked again.
 pub async fn change(
     call: &Call,
     options: &WriteOptions,
     make: impl Fn(&Object) -> Result<Object, Failure> + Send + Sync,
-) -> Result<Answer, Failure> {
+) -> Result<Changed, Failure> {
     let mut now = current(call).await?;
     loop {
         let Some(found) = now else { return Err(call.not_found()) };
         let old = convert::from_stored(&call.resource, found.object);
         let mut new = make(&old)?;
-        check_version(call, &new, &old)?;
-        keep(&mut new, &old);
+        check_version(call, &mut new, &old)?;
+        prepare(call, options, &mut new, &old, Timestamp::now())?;
         match write(call, options, found.revision, &old, new).await? {
-            Outcome::Answered(answer) => return Ok(answer),
+            Outcome::Done(changed) => return Ok(changed),
             Outcome::Again(newer) => now = newer,
         }
     }
 }
 
+/// Makes the new object what may be stored: owners of fields, what can't be changed, what must hold.
+fn prepare(call: &Call, options: &WriteOptions, new: &mut Object, old: &Object, now: Timestamp) -> Result<(), Failure> {
+    if !options.applied {
+        let manager = options.manager(call.user_agent());
+        let part = Some(call.info.subresource.as_str()).filter(|part| !part.is_empty());
+        schema::managed::update(&call.resource, Some(old), new, &manager, part, now);
+    }
+    let resource = &call.resource;
+    let part = Some(call.info.subresource.as_str()).filter(|part| !part.is_empty());
+    if resource.plural == "services" && resource.gvk.group.is_empty() && part.is_none() {
+        crate::allocate::keep(new, old);
+    }
+    schema::prepare_for_update(resource, part, new, old);
+    let causes = schema::validate_update(resource, part, new, old);
+    if causes.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::invalid(&resource.gvk.group, &resource.gvk.kind, meta::name(old), &causes))
+    }
+}
+
 enum Outcome {
-    Answered(Answer),
+    Done(Changed),
     Again(Option<Current>),
 }
 
@@ -80,66 +120,77 @@ async fn write(
     options: &WriteOptions,
     revision: Revision,
     old: &Object,
-    new: Object,
+    mut new: Object,
 ) -> Result<Outcome, Failure> {
-    if options.dry_run || new == *old {
-        return Ok(Outcome::Answered(present::object_as(call, 200, new)));
+    let given = call.server.give_to_changed(&call.resource, &mut new, old).await?;
+    let unwritten = |object| Outcome::Done(Changed { object, bytes: None });
+    if same(&new, old) {
+        return Ok(unwritten(old.clone()));
+    }
+    if options.dry_run {
+        return Ok(unwritten(new));
     }
     let key = format!("{}{}", call.resource.prefix(), call.key_of(&call.info.name));
     let registry = &call.server.registry;
-    if meta::is_deleting(&new) && meta::finalizers(&new).is_empty() && grace(&new) == 0 {
-        // It has waited for nothing but this.
+    if has_nothing_to_wait_for(call, &new) {
         return Ok(match registry.remove(&key, revision).await? {
-            Swap::Done(_) => Outcome::Answered(present::object_as(call, 200, new)),
+            Swap::Done(_) => unwritten(new),
             Swap::Changed(newer) => Outcome::Again(newer),
         });
     }
-    Ok(match registry.replace(&key, revision, convert::to_stored(&call.resource, new)).await? {
-        Swap::Done(Written { bytes, .. }) => Outcome::Answered(present::stored(call, 200, bytes)?),
+    let swap = registry.replace(&key, revision, convert::to_stored(&call.resource, new)).await?;
+    drop(given);
+    Ok(match swap {
+        Swap::Done(written) => {
+            let object = convert::from_stored(&call.resource, written.object);
+            Outcome::Done(Changed { object, bytes: Some(written.bytes) })
+        }
         Swap::Changed(newer) => Outcome::Again(newer),
     })
 }
 
-/// How long a deleted object may still take, in seconds.
-fn grace(object: &Object) -> i64 {
-    object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or_default()
+/// Whether a deleted object has waited for nothing but this update.
+fn has_nothing_to_wait_for(call: &Call, object: &Object) -> bool {
+    let grace = object["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or_default();
+    let namespace = call.resource.plural == "namespaces" && call.resource.gvk.group.is_empty();
+    let own_finalizers = object["spec"]["finalizers"].as_array().is_some_and(|names| !names.is_empty());
+    meta::is_deleting(object) && meta::finalizers(object).is_empty() && grace == 0 && !(namespace && own_finalizers)
 }
 
-/// Whether the new object was made from the old one, if it says from which it was made.
-fn check_version(call: &Call, new: &Object, old: &Object) -> Result<(), Failure> {
-    let (uid, is) = (meta::text(new, "uid"), meta::text(old, "uid"));
-    if !uid.is_empty() && uid != is {
+/// Whether a write would change nothing but the time at which somebody owned fields already.
+fn same(new: &Object, old: &Object) -> bool {
+    fn timeless(object: &Object) -> Vec<Value> {
+        let mut entries = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+        entries.iter_mut().filter_map(Value::as_object_mut).for_each(|entry| drop(entry.remove("time")));
+        entries
+    }
+    if new == old {
+        return true;
+    }
+    let without_owners = |object: &Object| {
+        let mut object = object.clone();
+        meta::metadata(&mut object).remove("managedFields");
+        object
+    };
+    timeless(new) == timeless(old) && without_owners(new) == without_owners(old)
+}
+
+/// Whether the new object was made from the old one, if it says from which it was made. One that
+/// doesn't say is meant for whatever there is.
+fn check_version(call: &Call, new: &mut Object, old: &Object) -> Result<(), Failure> {
+    let (based_on, is) = (meta::text(new, "resourceVersion"), meta::text(old, "resourceVersion"));
+    if !matches!(based_on, "" | "0") && based_on != is {
+        return Err(call.conflict(MODIFIED));
+    }
+    let (uid, is_uid) = (meta::text(new, "uid"), meta::text(old, "uid"));
+    if !uid.is_empty() && uid != is_uid {
         let key = format!("{}{}", call.resource.prefix(), call.key_of(&call.info.name));
         return Err(call.conflict(&format!(
             "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
-             failed: UID in precondition: {uid}, UID in object meta: {is}"
+             failed: UID in precondition: {uid}, UID in object meta: {is_uid}"
         )));
     }
-    match meta::text(new, "resourceVersion") {
-        "" | "0" => Ok(()),
-        based_on if based_on == meta::text(old, "resourceVersion") => Ok(()),
-        _ => Err(call.conflict(MODIFIED)),
-    }
-}
-
-/// What no client may change.
-fn keep(new: &mut Object, old: &Object) {
-    let was = old["metadata"].clone();
-    let metadata = meta::metadata(new);
-    for field in [
-        "uid",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "resourceVersion",
-        "name",
-        "namespace",
-        "generateName",
-    ] {
-        match was.get(field) {
-            Some(value) => metadata.insert(field.to_owned(), value.clone()),
-            None => metadata.remove(field),
-        };
-    }
-    metadata.remove("selfLink");
+    let is = is.to_owned();
+    meta::set(new, "resourceVersion", &is);
+    Ok(())
 }

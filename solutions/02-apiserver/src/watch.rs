@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use jiff::Timestamp;
 use kubesmith_store::storage::{Revision, StorageError, WatchStream};
 use serde_json::json;
 use tokio::sync::watch::Receiver;
@@ -103,7 +102,9 @@ pub async fn watch(call: &Call) -> Result<Answer, Failure> {
         let piece = watcher.next().await?;
         Some((Ok(piece), watcher))
     });
-    Ok(Answer::stream("application/json", Box::pin(pieces)))
+    // Upstream says so only where the events aren't what the store has.
+    let media_type = if call.accept.target.is_some() { "application/json;stream=watch" } else { "application/json" };
+    Ok(Answer::stream(media_type, Box::pin(pieces)))
 }
 
 fn bad_revision(call: &Call) -> Option<String> {
@@ -306,21 +307,21 @@ async fn more(source: &mut Source) -> Option<Result<kubesmith_store::storage::Wa
 /// How a watcher's lines look.
 struct Presenter {
     resource: Arc<Resource>,
-    /// What turns objects into what the client asked for, if that isn't the objects themselves.
-    printer: Option<(Printer, Target)>,
+    shown: Option<(Printer, Target)>,
 }
 
 impl Presenter {
     fn of(call: &Call) -> Result<Self, Failure> {
-        let printer = match &call.accept.target {
+        let shown = match &call.accept.target {
             Some(target) => Some((present::printer(call)?, target.clone())),
             None => None,
         };
-        Ok(Self { resource: call.resource.clone(), printer })
+        Ok(Self { resource: call.resource.clone(), shown })
     }
 
+    /// Whether events are sent as the cache has them.
     fn plain(&self) -> bool {
-        self.printer.is_none() && convert::is_native(&self.resource)
+        self.shown.is_none() && convert::is_native(&self.resource)
     }
 
     fn change(&mut self, change: &Change, kind: Kind, object: &Cached) -> Bytes {
@@ -331,20 +332,21 @@ impl Presenter {
         if self.plain() {
             return frame(kind.name(), &object.bytes);
         }
-        self.turned(kind.name(), convert::from_stored(&self.resource, object.object()))
+        self.formed(kind.name(), convert::from_stored(&self.resource, object.object()))
     }
 
-    fn turned(&mut self, kind: &str, object: Object) -> Bytes {
-        let shown = match &mut self.printer {
-            Some((printer, target)) => printer.event(&object, target, Timestamp::now()),
+    fn formed(&mut self, kind: &str, object: Object) -> Bytes {
+        let formed = match &mut self.shown {
             None => Ok(object),
+            Some((printer, target)) => printer.event(&object, target, jiff::Timestamp::now()),
         };
-        match shown {
-            Ok(shown) => frame(kind, shown.to_string().as_bytes()),
+        match formed {
+            Ok(object) => frame(kind, object.to_string().as_bytes()),
             Err(failure) => frame("ERROR", failure.body().to_string().as_bytes()),
         }
     }
 
+    /// Tells how far the watcher is; the first such line after the initial objects says that they were all.
     fn bookmark(&mut self, revision: Revision, initial: bool) -> Bytes {
         let mut metadata = json!({ "resourceVersion": revision.to_string(), "creationTimestamp": null });
         if initial {
@@ -353,6 +355,6 @@ impl Presenter {
         let object = json!({
             "kind": self.resource.gvk.kind, "apiVersion": self.resource.api_version(), "metadata": metadata,
         });
-        self.turned("BOOKMARK", object)
+        self.formed("BOOKMARK", object)
     }
 }

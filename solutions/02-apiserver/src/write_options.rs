@@ -5,19 +5,8 @@
 use serde_json::json;
 
 use crate::query::Query;
+use crate::schema::FieldValidation;
 use crate::status::{Cause, Failure};
-
-/// What to do about fields that the kind doesn't have, or that come twice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FieldValidation {
-    /// Drop them in silence.
-    Ignore,
-    /// Drop them, and say so in a warning.
-    #[default]
-    Warn,
-    /// Refuse the request.
-    Strict,
-}
 
 /// The parameters of a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +17,8 @@ pub struct WriteOptions {
     pub field_manager: Option<String>,
     /// What to do about unknown fields.
     pub field_validation: FieldValidation,
+    /// Who owns which field is settled already.
+    pub applied: bool,
     /// Server-side apply: take fields over from their owners.
     pub force: bool,
 }
@@ -66,7 +57,13 @@ impl WriteOptions {
             }
         };
         if causes.is_empty() {
-            Ok(Self { dry_run: !dry_run.is_empty(), field_manager, field_validation, force: query.is_set("force") })
+            Ok(Self {
+                dry_run: !dry_run.is_empty(),
+                field_manager,
+                field_validation,
+                applied: false,
+                force: query.is_set("force"),
+            })
         } else {
             Err(Failure::invalid("meta.k8s.io", kind, "", &causes))
         }
