@@ -62,9 +62,10 @@ pub fn problems(root: &Path) -> anyhow::Result<Vec<String>> {
 /// What a chapter's page lacks of a step: the heading that the runner names, or its command.
 fn missing(path: &str, page: &Page, step: &Step) -> Option<String> {
     let command = format!("cargo ks check {}", step.id);
-    let names_it = page.text.match_indices(&command).any(|(at, _)| {
-        !page.text[at + command.len()..].starts_with(|c: char| c.is_ascii_alphanumeric())
-    });
+    let names_it = page
+        .text
+        .match_indices(&command)
+        .any(|(at, _)| !page.text[at + command.len()..].starts_with(|c: char| c.is_ascii_alphanumeric()));
     if !page.ids.contains(&step.anchor) {
         Some(format!("{path} has no #{}, where {} is explained", step.anchor, step.id))
     } else if !names_it {
@@ -172,7 +173,11 @@ fn includes(root: &Path) -> anyhow::Result<Vec<String>> {
 fn unlisted(root: &Path) -> anyhow::Result<Vec<String>> {
     let summary = fs::read_to_string(root.join("book/src/SUMMARY.md"))?;
     let listed = |page: &String| page == "SUMMARY.md" || summary.contains(&format!("({page})"));
-    Ok(sources(root)?.into_iter().filter(|page| !listed(page)).map(|page| format!("SUMMARY.md doesn't list {page}")).collect())
+    Ok(sources(root)?
+        .into_iter()
+        .filter(|page| !listed(page))
+        .map(|page| format!("SUMMARY.md doesn't list {page}"))
+        .collect())
 }
 
 /// The book's own pages.

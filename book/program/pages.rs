@@ -150,7 +150,13 @@ fn exercises(chapter: &str, described: &Chapter) -> anyhow::Result<String> {
 
 fn task(out: &mut String, directory: &str, step: &Step) -> std::fmt::Result {
     let functions: Vec<String> = step.functions.iter().map(|name| format!("`{name}`")).collect();
-    writeln!(out, "Write {} in `{directory}/{}`. What must hold: *{}*.\n", functions.join(", "), step.file.display(), step.invariant)?;
+    writeln!(
+        out,
+        "Write {} in `{directory}/{}`. What must hold: *{}*.\n",
+        functions.join(", "),
+        step.file.display(),
+        step.invariant
+    )?;
     writeln!(out, "```console\n$ cargo ks check {}\n```\n", step.id)
 }
 

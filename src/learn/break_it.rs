@@ -23,7 +23,11 @@ pub fn list(course: &Course, screen: Screen) -> anyhow::Result<()> {
     }
     for animal in animals {
         let title = course.step(&animal.step).map(|step| step.title.as_str()).unwrap_or_default();
-        println!("  {:<32}{}", screen.bold(&animal.name), screen.dim(&format!("{}  {title}", animal.step)));
+        println!(
+            "  {}  {}",
+            screen.bold(&format!("{:<36}", animal.name)),
+            screen.dim(&format!("{}  {title}", animal.step))
+        );
     }
     println!("\nput one into a copy of the solution:  {}", screen.command("cargo ks break NAME"));
     Ok(())

@@ -141,9 +141,10 @@ impl Checker<'_> {
             Some(part) => return println!("      this needs `{part}`, which isn't written yet ({at})"),
             None => {}
         }
-        // A panic in the test itself is its verdict; one anywhere else happened in the code.
+        // A panic in the test itself is its verdict; one in the code is worth a look at the place.
         let tests = format!("{}/tests/", step.place().solution.display());
-        if !at.is_empty() && !at.starts_with(&tests) && !at.starts_with("solutions/checks/") {
+        let ours = ["chapters/", "exercises/", "solutions/"].iter().any(|directory| at.starts_with(directory));
+        if ours && !at.starts_with(&tests) && !at.starts_with("solutions/checks/") {
             println!("      stopped at {at}:");
         }
         print!("{}", indented(&mirror.in_learners_words(&failure.message), "      "));

@@ -255,7 +255,26 @@ fn read_failure(stdout: &str, stderr: &str, status: &str) -> Failure {
         }
         None => (format!("the test's process ended with {status}"), None),
     };
-    Failure { message, at, todo, printed: printed(stdout, &rest) }
+    let printed = printed(stdout, &rest);
+    match read_snapshot(&message, &printed) {
+        Some((message, printed)) => Failure { message, at, todo, printed },
+        None => Failure { message, at, todo, printed },
+    }
+}
+
+/// What insta prints about a snapshot that doesn't match, in fewer words: a message with the changed
+/// lines, and what was printed before.
+fn read_snapshot(message: &str, printed: &str) -> Option<(String, String)> {
+    message.strip_prefix("snapshot assertion for ")?;
+    let (before, summary) = printed.split_once("━━━ Snapshot Summary ━━━")?;
+    let file = summary.lines().find_map(|line| line.strip_prefix("Snapshot file: ")).unwrap_or("the snapshot");
+    let mut text = format!("{file}\nhas the lines with -, and what came has those with +\n");
+    let diff = summary.lines().skip_while(|line| !line.contains('┬')).skip(1);
+    for line in diff.take_while(|line| !line.contains('┴')) {
+        let (_, line) = line.split_once('│')?;
+        text.push_str(&format!("    {}\n", line.trim_end()));
+    }
+    Some((text, before.trim_end_matches('━').to_owned()))
 }
 
 /// The panics in a test's stderr, and what else stands there.
@@ -328,6 +347,19 @@ mod tests {
     fn what_the_code_printed_is_told_from_the_harness() {
         let stdout = "\nrunning 1 test\ntest step_1_1::x ... mine\nFAILED\n\nfailures:\n\nfailures:\n    step_1_1::x\n";
         assert_eq!(printed(stdout, ""), "mine\n");
+    }
+
+    #[test]
+    fn a_snapshot_is_shown_by_its_differing_lines() {
+        let stdout = "\nrunning 1 test\ntest x ... mine\n━━━━━ Snapshot Summary ━━━━━\nSnapshot file: a/b.snap\nSnapshot: b\n\
+            ────┬────\n    1     1 │ same\n    2       │-old\n          2 │+new\n────┴────\nStopped on the first\n\
+            FAILED\n\nfailures:\n";
+        let stderr =
+            "thread 'x' panicked at insta/src/runtime.rs:734:9:\nsnapshot assertion for 'b' failed in line 3\n";
+        let failure = read_failure(stdout, stderr, "");
+        let lines = "    same\n    -old\n    +new\n".replace("    same", "     same");
+        assert_eq!(failure.message, format!("a/b.snap\nhas the lines with -, and what came has those with +\n{lines}"));
+        assert_eq!(failure.printed, "mine\n");
     }
 
     #[test]

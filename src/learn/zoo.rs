@@ -37,7 +37,7 @@ impl Animal {
     fn parse(name: &str, chapter: &str, text: &str) -> anyhow::Result<Self> {
         let field = |key: &str| {
             let value = text.lines().take(3).find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-            let value = value.map(|value| value.trim().trim_matches('"').to_owned());
+            let value = value.map(|value| unquoted(value.trim()).to_owned());
             value.filter(|value| !value.is_empty()).with_context(|| format!("its first three lines have no `{key}:`"))
         };
         let diff: String = text.lines().skip(3).map(|line| format!("{line}\n")).collect();
@@ -99,6 +99,11 @@ impl Animal {
     }
 }
 
+/// `text` without the quotes around it; quotes of its own stay.
+fn unquoted(text: &str) -> &str {
+    text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).filter(|inner| !inner.contains('"')).unwrap_or(text)
+}
+
 /// All animals, chapter by chapter.
 ///
 /// # Errors
@@ -145,11 +150,11 @@ mod tests {
 
     #[test]
     fn an_animal_has_three_lines_and_a_diff() {
-        let text = "mistake: forgets: the last one\ncaught-by: step_1_4::x\nstep: \"1.4\"\n--- a/x\n+++ b/x\n";
+        let text = "mistake: \"all\" is read: as \"none\"\ncaught-by: step_1_4::x\nstep: \"1.4\"\n--- a/x\n+++ b/x\n";
         let animal = Animal::parse("lost", "01-store", text).unwrap();
         assert_eq!(
             (animal.mistake.as_str(), animal.caught_by.as_str(), animal.step.as_str(), animal.diff.as_str()),
-            ("forgets: the last one", "step_1_4::x", "1.4", "--- a/x\n+++ b/x\n")
+            ("\"all\" is read: as \"none\"", "step_1_4::x", "1.4", "--- a/x\n+++ b/x\n")
         );
         let refusal = Animal::parse("lost", "01-store", "mistake: x\nstep: 1\n\n").unwrap_err().to_string();
         assert!(refusal.contains("caught-by"), "{refusal}");
