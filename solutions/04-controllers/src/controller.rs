@@ -20,6 +20,11 @@ pub trait Controller: Send {
     /// The kinds it reads from the caches. It isn't asked anything before they are in sync.
     fn watches(&self) -> &'static [Kind];
 
+    /// Whether it also wants to know of every other resource, as far as metadata goes.
+    fn watches_everything(&self) -> bool {
+        false
+    }
+
     /// Something changed: which keys should be looked at?
     fn notice(&mut self, change: &Change, caches: &Caches) -> Vec<Key>;
 

@@ -10,12 +10,13 @@
 //! - [`informer`]: a copy of everything of one kind, with indexes; [`caches`]: one for each kind
 //! - [`work_queue`]: which key to look at next, and when again
 //! - [`controller`]: what a controller is; [`request`]: what it asks for, as data
-//! - [`manager`]: all controllers as one state machine without I/O; [`shell`]: the I/O around it;
-//!   [`table`]: which controllers there are
+//! - [`manager`]: all controllers as one state machine without I/O; [`shell`], [`watching`],
+//!   [`sending`]: the I/O around it; [`table`]: which controllers there are
 //! - [`replica_set`]: so many pods of one template ([`expectations`], [`claims`])
 //! - [`deployment`]: one ReplicaSet replacing another ([`rolling`], [`revisions`], [`rollout_status`])
 //! - [`endpoint_slice`], [`endpoints`]: where a service's pods are
-//! - [`service_account`], [`root_ca`]: what every namespace needs
+//! - [`garbage`]: what goes when its owners are gone; [`discovery`]: which resources there are
+//! - [`service_account`], [`root_ca`]: what every namespace needs; [`namespace`]: how it ends
 //!
 //! Upstream: `cmd/kube-controller-manager`.
 
@@ -24,12 +25,16 @@ pub mod claims;
 pub mod controller;
 pub mod deployment;
 pub mod deployment_controller;
+pub mod discovery;
 pub mod endpoint_slice;
 pub mod endpoint_slice_controller;
 pub mod endpoints;
 pub mod expectations;
+pub mod garbage;
+pub mod garbage_controller;
 pub mod informer;
 pub mod manager;
+pub mod namespace;
 pub mod objects;
 pub mod pods;
 pub mod replica_set;
@@ -40,10 +45,12 @@ pub mod rolling;
 pub mod rollout_status;
 pub mod root_ca;
 pub mod selector;
+pub mod sending;
 pub mod service_account;
 pub mod service_pods;
 pub mod shell;
 pub mod table;
+pub mod watching;
 pub mod work_queue;
 
 use std::path::PathBuf;
@@ -86,6 +93,19 @@ pub struct Options {
     /// How many endpoints an EndpointSlice holds at most.
     #[arg(long, default_value_t = 100, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
     pub max_endpoints_per_slice: usize,
+
+    /// Whether what has lost its owners is deleted. It must agree with the API server's flag of the
+    /// same name.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    pub enable_garbage_collector: bool,
+
+    /// How many objects are looked at at once for their owners.
+    #[arg(long, default_value_t = 20)]
+    pub concurrent_gc_syncs: usize,
+
+    /// How many namespaces are emptied at once.
+    #[arg(long, default_value_t = 10)]
+    pub concurrent_namespace_syncs: usize,
 
     /// How many namespaces are given their ServiceAccount at once.
     #[arg(long, default_value_t = 5)]

@@ -41,6 +41,12 @@ pub struct Job {
 }
 
 impl Job {
+    /// Takes out what is to be sent and said; the rest of the plan stays for afterwards.
+    pub fn take_requests(&mut self) -> Plan {
+        let rest = Plan { again_at: self.plan.again_at, retry: self.plan.retry.clone(), ..Plan::nothing() };
+        std::mem::replace(&mut self.plan, rest)
+    }
+
     fn is_due(&self) -> bool {
         !self.plan.sends_nothing() || !self.plan.said.is_empty()
     }
@@ -56,7 +62,10 @@ struct Member {
 }
 
 impl Member {
-    fn ready(&self, caches: &Caches) -> bool {
+    fn ready(&self, caches: &Caches, kinds: &BTreeSet<Kind>) -> bool {
+        if self.controller.watches_everything() && !self.started {
+            return caches.others_synced() && kinds.iter().all(|kind| caches.synced(*kind));
+        }
         self.started || self.controller.watches().iter().all(|kind| caches.synced(*kind))
     }
 
@@ -82,6 +91,8 @@ impl Member {
 pub struct Manager {
     caches: Caches,
     members: Vec<Member>,
+    /// What the members watch.
+    kinds: BTreeSet<Kind>,
     /// Whose turn is next, so that a busy controller doesn't keep the others waiting.
     turn: usize,
 }
@@ -90,6 +101,7 @@ impl Manager {
     /// Takes in a controller that may look at `workers` keys at once.
     pub fn add(&mut self, controller: Box<dyn Controller>, workers: usize) {
         let queue = WorkQueue::default();
+        self.kinds.extend(controller.watches());
         self.members.push(Member { controller, queue, busy: 0, workers: workers.max(1), started: false });
     }
 
@@ -109,18 +121,28 @@ impl Manager {
     }
 
     /// Every kind that must be watched.
-    pub fn kinds(&self) -> BTreeSet<Kind> {
-        self.members.iter().flat_map(|member| member.controller.watches()).copied().collect()
+    pub fn kinds(&self) -> &BTreeSet<Kind> {
+        &self.kinds
+    }
+
+    /// Whether somebody must find out which resources there are, and go on finding out.
+    pub fn watches_everything(&self) -> bool {
+        self.members.iter().any(|member| member.controller.watches_everything())
     }
 
     /// Whether every controller has begun to work.
     pub fn started(&self) -> bool {
-        self.members.iter().all(|member| member.ready(&self.caches))
+        self.members.iter().all(|member| member.ready(&self.caches, &self.kinds))
     }
 
     /// A watch said something: the caches change, and keys are queued.
     pub fn observe(&mut self, feed: Feed) {
-        for change in self.caches.apply(feed) {
+        let resources = matches!(feed, Feed::Resources(_));
+        let changes = self.caches.apply(feed);
+        if resources {
+            self.caches.watch_others(&self.kinds);
+        }
+        for change in changes {
             for member in &mut self.members {
                 for key in member.controller.notice(&change, &self.caches) {
                     member.queue.add(key);
@@ -143,7 +165,7 @@ impl Manager {
 
     fn next_of(&mut self, index: usize, now: Now) -> Option<Job> {
         let member = &mut self.members[index];
-        if !member.ready(&self.caches) {
+        if !member.ready(&self.caches, &self.kinds) {
             return None;
         }
         if !member.started {
@@ -191,5 +213,10 @@ impl Manager {
 
 /// Whether an answer counts as done for this request.
 pub fn is_done(request: &Request, code: u16) -> bool {
-    code == 404 && request.may_be_gone && request.verb != Verb::Get
+    match request.verb {
+        Verb::Get | Verb::ListMetadata | Verb::Discover => false,
+        // Upstream's servers answer so for resources of which discovery says otherwise.
+        Verb::DeleteCollection => code == 404 || code == 405,
+        _ => code == 404 && request.may_be_gone,
+    }
 }

@@ -19,6 +19,8 @@ use crate::objects::{Key, uid};
 pub enum Verb {
     /// The object as it is stored now, whatever the cache says.
     Get,
+    /// Which resources there are.
+    Discover,
     /// All objects of a collection, metadata only.
     ListMetadata,
     /// A new object.
@@ -162,13 +164,13 @@ impl Request {
 
     /// Whether it changes anything.
     pub fn is_write(&self) -> bool {
-        !matches!(self.verb, Verb::Get | Verb::ListMetadata)
+        !matches!(self.verb, Verb::Get | Verb::ListMetadata | Verb::Discover)
     }
 
     /// The request as HTTP.
     pub fn to_http(&self) -> Result<http::Request<Vec<u8>>, http::Error> {
         let (method, subresource, content) = match self.verb {
-            Verb::Get | Verb::ListMetadata => ("GET", "", ""),
+            Verb::Get | Verb::ListMetadata | Verb::Discover => ("GET", "", ""),
             Verb::Create => ("POST", "", "application/json"),
             Verb::Update => ("PUT", "", "application/json"),
             Verb::UpdateStatus => ("PUT", "/status", "application/json"),
@@ -185,6 +187,7 @@ impl Request {
         };
         let accept = match self.verb {
             Verb::ListMetadata => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+            Verb::Discover => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
             _ => "application/json",
         };
         let request = http::Request::builder().method(method).uri(path).header(http::header::ACCEPT, accept);
@@ -254,6 +257,8 @@ pub struct Plan {
     /// One batch after the other; within a batch all at once. The first batch in which anything fails
     /// is the last one that is sent.
     pub batches: Vec<Vec<Request>>,
+    /// All batches are sent, whatever fails.
+    pub despite_failures: bool,
     /// What to say, whatever comes of the requests.
     pub said: Vec<Said>,
     /// When to look at the key again even if nothing changes.

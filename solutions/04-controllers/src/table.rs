@@ -6,6 +6,8 @@ use crate::controller::Controller;
 use crate::deployment_controller::DeploymentController;
 use crate::endpoint_slice_controller::EndpointSliceController;
 use crate::endpoints::EndpointsController;
+use crate::garbage_controller::GarbageCollector;
+use crate::namespace::NamespaceController;
 use crate::replica_set_controller::ReplicaSetController;
 use crate::root_ca::RootCaPublisher;
 use crate::service_account::ServiceAccountController;
@@ -45,6 +47,19 @@ pub const TABLE: &[Row] = &[
         name: "endpoints-controller",
         workers: |options| options.concurrent_endpoint_syncs,
         make: |_| made(EndpointsController::default()),
+    },
+    Row {
+        name: "garbage-collector-controller",
+        workers: |options| options.concurrent_gc_syncs,
+        make: |options| match options.enable_garbage_collector {
+            true => made(GarbageCollector::default()),
+            false => Ok(None),
+        },
+    },
+    Row {
+        name: "namespace-controller",
+        workers: |options| options.concurrent_namespace_syncs,
+        make: |_| made(NamespaceController::default()),
     },
     Row {
         name: "serviceaccount-controller",

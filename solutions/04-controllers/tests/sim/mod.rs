@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 /// A job under way: what is left to be sent, and what came of the rest.
 struct Running {
     job: Job,
+    despite_failures: bool,
     batches: VecDeque<Vec<Request>>,
     done: Vec<(Request, Outcome)>,
 }
@@ -56,7 +57,7 @@ impl Sim {
             clock: Duration::ZERO,
             revision: 0,
         };
-        for kind in sim.manager.kinds() {
+        for kind in sim.manager.kinds().clone() {
             sim.manager.observe(empty_list(kind, true));
             sim.manager.observe(empty_list(kind, false));
         }
@@ -160,8 +161,9 @@ impl Sim {
     }
 
     fn start(&mut self, mut job: Job) {
-        let batches = std::mem::take(&mut job.plan.batches).into();
-        self.running.push(Running { job, batches, done: Vec::new() });
+        let plan = job.take_requests();
+        let despite_failures = plan.despite_failures;
+        self.running.push(Running { job, despite_failures, batches: plan.batches.into(), done: Vec::new() });
     }
 
     fn answer(&mut self) -> bool {
@@ -169,7 +171,8 @@ impl Sim {
             return false;
         }
         let index = self.rng.below(self.running.len() as u64) as usize;
-        let failed = self.running[index].done.iter().any(|(_, outcome)| outcome.failure().is_some());
+        let failed = !self.running[index].despite_failures
+            && self.running[index].done.iter().any(|(_, outcome)| outcome.failure().is_some());
         match self.running[index].batches.pop_front() {
             Some(batch) => {
                 for request in batch {
