@@ -1,0 +1,237 @@
+//! The loop: services and slices become a table, and the table listeners.
+//!
+//! Whatever changes, the whole table is made anew, and what is open is compared with what is wanted.
+//! There is no other state, so nothing can be forgotten.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{ObjectReference, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::ResourceExt;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kubesmith_common::events::{EventType, Recorder, reference};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use crate::cidr::Cidr;
+use crate::forward::{Shared, accept};
+use crate::listening::{Holder, Step, holder, stand_ins, steps};
+use crate::routing::{RouteKey, RoutingTable};
+
+/// How often a proxy that stands by looks whether an address has become free.
+const STANDBY_PERIOD: Duration = Duration::from_millis(100);
+
+/// For how long what the kernel said of its sockets is believed.
+const SOCKETS_PERIOD: Duration = Duration::from_secs(1);
+
+/// Opens a listener. The kernel does it, but for tests of what the kernel refuses.
+pub type Bind = Arc<dyn Fn(SocketAddr) -> io::Result<TcpListener> + Send + Sync>;
+
+/// Opens a listener at exactly this address.
+///
+/// # Errors
+/// The kernel's.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections that have only just ended must not keep the address from being taken over.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(1024)
+}
+
+/// What is watched, as it is now.
+pub(crate) struct Watched {
+    pub(crate) services: Store<Service>,
+    pub(crate) slices: Store<EndpointSlice>,
+    pub(crate) changed: Arc<Notify>,
+}
+
+/// The proxy at work.
+pub(crate) struct Proxier {
+    watched: Watched,
+    shared: Arc<Shared>,
+    recorder: Recorder,
+    bind: Bind,
+    pods: Option<Cidr>,
+    open: BTreeMap<SocketAddr, Open>,
+    /// What has been said in events, each once.
+    said: HashSet<(String, String, String)>,
+    sockets: Option<(Instant, String)>,
+}
+
+struct Open {
+    accepting: AbortHandle,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// What came of trying to listen.
+enum Opened {
+    /// Listening; at another port, if it is one that needs more rights.
+    At(TcpListener, SocketAddr),
+    /// Somebody else does.
+    StandBy,
+}
+
+impl Proxier {
+    pub(crate) fn new(watched: Watched, recorder: Recorder, bind: Bind, pods: Option<Cidr>) -> Self {
+        Self {
+            watched,
+            shared: Arc::new(Shared::new()),
+            recorder,
+            bind,
+            pods,
+            open: BTreeMap::new(),
+            said: HashSet::new(),
+            sockets: None,
+        }
+    }
+
+    /// Returns when everything that is there is known.
+    pub(crate) async fn synced(&self) {
+        // An error means that the watches have ended, and they only end with the proxy.
+        let _ = self.watched.services.wait_until_ready().await;
+        let _ = self.watched.slices.wait_until_ready().await;
+    }
+
+    /// What all connections share.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
+    /// How many services there are.
+    pub(crate) fn service_count(&self) -> usize {
+        self.watched.services.len()
+    }
+
+    /// Makes the table anew and serves it.
+    pub(crate) fn update(&mut self) {
+        let table = RoutingTable::new(&self.watched.services.state(), &self.watched.slices.state(), self.pods);
+        for refusal in &table.refusals {
+            self.say(&refusal.namespace, &refusal.service, refusal.reason, refusal.message.clone());
+        }
+        self.shared.set_table(table);
+        self.listen();
+    }
+
+    /// Follows every change, for ever.
+    pub(crate) async fn run(&mut self) {
+        let changed = self.watched.changed.clone();
+        loop {
+            tokio::select! {
+                () = changed.notified() => self.update(),
+                () = tokio::time::sleep(STANDBY_PERIOD), if self.stands_by() => self.listen(),
+            }
+        }
+    }
+
+    /// Closes every listener. Connections go on.
+    pub(crate) fn close(&mut self) {
+        self.open.clear();
+    }
+
+    fn stands_by(&self) -> bool {
+        self.shared.table.borrow().wanted().len() > self.open.len()
+    }
+
+    /// Opens and closes listeners until what is open is what is wanted, as far as that can be had.
+    fn listen(&mut self) {
+        let table = self.shared.table.borrow().clone();
+        let wanted = table.wanted();
+        for step in steps(&wanted, &self.open) {
+            match step {
+                Step::Close(address) => drop(self.open.remove(&address)),
+                Step::Open(address) => {
+                    let Some(key) = wanted.get(&address) else { continue };
+                    match self.try_open(address, key, &table) {
+                        Ok(Opened::At(listener, actual)) => self.opened(listener, address, actual, key),
+                        Ok(Opened::StandBy) => {}
+                        Err(error) => {
+                            let message = format!("{address} is not served: {error}");
+                            self.say(&key.namespace, &key.service, "PortNotOpened", message);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn opened(&mut self, listener: TcpListener, address: SocketAddr, actual: SocketAddr, key: &RouteKey) {
+        tracing::debug!(%address, %actual, route = %key, "listening");
+        if actual != address {
+            let message = format!(
+                "port {} may not be opened by an ordinary user: {actual} serves instead of {address}",
+                address.port()
+            );
+            self.say(&key.namespace, &key.service, "PortNotPermitted", message);
+        }
+        let accepting = tokio::spawn(accept(listener, address, self.shared.clone())).abort_handle();
+        self.open.insert(address, Open { accepting });
+    }
+
+    fn try_open(&mut self, address: SocketAddr, key: &RouteKey, table: &RoutingTable) -> io::Result<Opened> {
+        match (self.bind)(address) {
+            Ok(listener) => Ok(Opened::At(listener, address)),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                if self.holder(address) == Holder::Stranger {
+                    let message = format!(
+                        "{address} is not served: another program listens on port {} of all addresses",
+                        address.port()
+                    );
+                    self.say(&key.namespace, &key.service, "PortInUse", message);
+                }
+                Ok(Opened::StandBy)
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => self.open_stand_in(address, table, error),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Listens at another port, the same that every proxy on this machine would choose.
+    fn open_stand_in(&mut self, address: SocketAddr, table: &RoutingTable, denied: io::Error) -> io::Result<Opened> {
+        let asked_for: BTreeSet<SocketAddr> = table.addresses.keys().copied().collect();
+        for other in stand_ins(address, &asked_for) {
+            match (self.bind)(other) {
+                Ok(listener) => return Ok(Opened::At(listener, other)),
+                Err(error) if error.kind() != ErrorKind::AddrInUse => return Err(error),
+                Err(_) if self.holder(other) != Holder::Stranger => return Ok(Opened::StandBy),
+                Err(_) => {}
+            }
+        }
+        Err(denied)
+    }
+
+    fn holder(&mut self, address: SocketAddr) -> Holder {
+        let sockets = match self.sockets.take() {
+            Some((read, sockets)) if read.elapsed() < SOCKETS_PERIOD => (read, sockets),
+            _ => {
+                let read = |file| fs::read_to_string(file).unwrap_or_default();
+                (Instant::now(), read("/proc/net/tcp") + &read("/proc/net/tcp6"))
+            }
+        };
+        let holder = holder(address, &sockets.1);
+        self.sockets = Some(sockets);
+        holder
+    }
+
+    /// Says something about a service in an event, once.
+    fn say(&mut self, namespace: &str, service: &str, reason: &str, message: String) {
+        let object = self.watched.services.get(&ObjectRef::new(service).within(namespace));
+        let about = object.as_deref().map_or_else(ObjectReference::default, reference);
+        let uid = object.and_then(|object| object.uid()).unwrap_or_default();
+        if self.said.insert((uid, reason.to_owned(), message.clone())) {
+            tracing::info!(namespace, service, reason, message, "service");
+            self.recorder.record_about(about, EventType::Warning, reason, message);
+        }
+    }
+}
