@@ -80,7 +80,7 @@ impl Worker {
         let mut starts = Vec::new();
         for container in names.iter().filter_map(|name| spec_of(spec, name)) {
             let newest = self.containers.iter().find(|known| known.name == container.name);
-            if let Some(ended_at) = newest.filter(|newest| newest.is_exited()).and_then(|newest| newest.finished_at) {
+            if let Some(ended_at) = self.memory.ended_at(&container.name, &self.containers) {
                 self.memory.backoff.advance(&container.name, ended_at, now);
             }
             starts.push(Start {
@@ -158,6 +158,9 @@ impl Worker {
 
     fn kill(&mut self, id: String, name: String, condemned_by: Option<ProbeKind>, grace: Duration) {
         self.memory.stopping.insert(id.clone());
+        if condemned_by.is_some() {
+            self.memory.condemned.insert(id.clone());
+        }
         if self.announced.insert(id.clone()) {
             let message = match condemned_by {
                 Some(kind) => format!("Container {name} failed {} probe, will be restarted", word(kind).to_lowercase()),
@@ -201,7 +204,7 @@ impl Worker {
             let (client, inbox) = (self.shared.probes.clone(), self.inbox.clone());
             self.tasks.spawn(async move {
                 let answer = client.ask(&due.probe, &spec, &due.id, ip, due.timeout).await;
-                let _ = inbox.send(Message::Probed(due, answer));
+                let _ = inbox.send(Message::Probed(Box::new(due), answer));
             });
         }
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container as ContainerSpec, PodSpec};
 
-use crate::backoff::{Backoff, should_restart};
+use crate::backoff::{Backoff, RestartPolicy, should_restart};
 use crate::phase::{is_sidecar, restart_policy};
 use crate::probe_set::probe_of;
 use crate::probes::ProbeKind;
@@ -35,8 +35,23 @@ pub struct Memory {
     pub busy: bool,
     /// Containers that are being stopped, by id.
     pub stopping: BTreeSet<String>,
+    /// Containers that were stopped because a probe had given them up, by id.
+    pub condemned: BTreeSet<String>,
     /// The pod is being stopped for good.
     pub ending: Option<Ending>,
+}
+
+impl Memory {
+    /// The end from which the wait for the next start of the container `name` counts, if it waits for any.
+    ///
+    /// A container that the kubelet has killed itself is started again in the same turn, as upstream
+    /// does: what counts is how the attempt before it ended.
+    pub fn ended_at(&self, name: &str, containers: &[Container]) -> Option<Timestamp> {
+        let mut attempts = containers.iter().filter(|container| container.name == name);
+        let newest = attempts.next().filter(|newest| newest.is_exited())?;
+        let counts = if self.condemned.contains(&newest.id) { attempts.next()? } else { newest };
+        counts.finished_at
+    }
 }
 
 /// A pod's end.
@@ -170,6 +185,13 @@ impl Planner<'_> {
         true
     }
 
+    /// Whether an ended container is to be started again. One that a probe has given up is, however it
+    /// ended, unless its pod never restarts anything.
+    fn is_wanted(&self, ended: &Container, policy: RestartPolicy) -> bool {
+        should_restart(policy, ended.exit_code)
+            || (self.memory.condemned.contains(&ended.id) && policy != RestartPolicy::Never)
+    }
+
     /// Starts a container unless it runs, has done its part, or has to wait.
     fn keep_running(&mut self, spec: &ContainerSpec, is_init: bool) {
         let name = &spec.name;
@@ -177,7 +199,7 @@ impl Planner<'_> {
         let policy = restart_policy(self.spec, spec, is_init);
         match newest {
             Some(newest) if newest.is_running() => return,
-            Some(newest) if newest.is_exited() && !should_restart(policy, newest.exit_code) => return,
+            Some(newest) if newest.is_exited() && !self.is_wanted(newest, policy) => return,
             _ => {}
         }
         let reason = self.view.waiting.get(name).map(|waiting| waiting.reason.as_str());
@@ -188,7 +210,7 @@ impl Planner<'_> {
             self.plan.wake(*at);
             return;
         }
-        let ended_at = newest.filter(|newest| newest.is_exited()).and_then(|newest| newest.finished_at);
+        let ended_at = self.memory.ended_at(name, self.view.containers);
         if let Some(at) = ended_at.map(|at| self.memory.backoff.not_before(name, at)).filter(|at| *at > self.now) {
             if reason != Some("CrashLoopBackOff") {
                 self.plan.actions.push(Action::CrashLoopBackOff(name.clone()));

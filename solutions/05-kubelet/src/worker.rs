@@ -19,9 +19,9 @@ use crate::backoff::Backoff;
 use crate::phase::Phase;
 use crate::pod_sync::{Ending, Memory, grace, plan};
 use crate::probe_run::Answer;
-use crate::probe_set::{Due, ProbeSet};
+use crate::probe_set::{Due, ProbeSet, probed};
 use crate::recover;
-use crate::runtime::{Container, PodSandbox, SandboxState};
+use crate::runtime::{Container, ContainerState, PodSandbox, SandboxState};
 use crate::shared::Shared;
 use crate::start::StartFailure;
 use crate::status::{View, Waiting, pod_status};
@@ -49,7 +49,7 @@ pub enum Message {
     /// All that was to be started has been tried.
     Idle,
     /// A probe has been answered.
-    Probed(Due, Answer),
+    Probed(Box<Due>, Answer),
     /// A container has been stopped, or can't be.
     Stopped(String),
 }
@@ -217,6 +217,8 @@ impl Worker {
             (Ok(sandboxes), Ok(containers)) => {
                 self.sandbox = sandboxes.into_iter().next();
                 self.containers = containers;
+                // What has only been made is not to be seen: in a moment it runs, or has failed to.
+                self.containers.retain(|container| container.state != ContainerState::Created);
             }
             (Err(error), _) | (_, Err(error)) => {
                 tracing::warn!(pod = self.pod.name_any(), %error, "the runtime doesn't say what runs");
@@ -262,15 +264,33 @@ impl Worker {
 
     /// Computes the status, and writes it if it has changed. Returns the phase the pod is coming to.
     fn publish(&mut self, now: Timestamp) -> Phase {
+        if self.restarts_now() {
+            return Phase::Running;
+        }
         let (status, phase) = pod_status(&self.view(), &self.status, now);
         // A deleted pod's last stages are one: its containers have ended, and its sandbox goes with them.
-        let half_way = self.pod.metadata.deletion_timestamp.is_some() && self.nothing_runs() && self.has_sandbox();
-        if !self.gone && !self.silent && !(half_way && self.memory.ending.is_some()) && status != self.status {
+        let deleted = self.pod.metadata.deletion_timestamp.is_some() && self.memory.ending.is_some();
+        let half_way = deleted && self.nothing_runs() && self.has_sandbox();
+        let untold = self.gone || self.silent || half_way;
+        if !untold && status != self.status {
             self.writer.write(status.clone());
             self.status = status;
         }
         self.seen.send_replace(Seen { pod: self.pod.clone(), status: self.status.clone() });
         phase
+    }
+
+    /// Whether a container that the kubelet has killed is being started again in this turn: nobody needs
+    /// to see the moment between.
+    fn restarts_now(&self) -> bool {
+        let never = self.spec().and_then(|spec| spec.restart_policy.as_deref()) == Some("Never");
+        let newest = |name: &str| self.containers.iter().find(|container| container.name == name);
+        let waits = |container: &Container| self.waiting.contains_key(&container.name);
+        !never
+            && self.memory.ending.is_none()
+            && probed(&self.pod)
+                .filter_map(|spec| newest(&spec.name))
+                .any(|newest| newest.is_exited() && self.memory.condemned.contains(&newest.id) && !waits(newest))
     }
 
     fn spec(&self) -> Option<&PodSpec> {

@@ -73,9 +73,9 @@ fn first_port(config: &ContainerConfig) -> Option<u64> {
     ports.get(0)?.get("containerPort")?.as_u64()
 }
 
-/// The size of the program that stands for the web image, in bytes.
-pub fn size(web_program: &[String]) -> u64 {
-    let program = web_program.first().map(PathBuf::from);
+/// An image's size in bytes: that of the program it stands for.
+pub fn size(image: Builtin, web_program: &[String]) -> u64 {
+    let program = web_program.first().filter(|_| image == Builtin::Web).map(PathBuf::from);
     program.and_then(|path| std::fs::metadata(path).ok()).map_or(0, |metadata| metadata.len())
 }
 

@@ -43,8 +43,7 @@ impl Log {
     pub async fn copy(self, stream: Stream, pipe: impl AsyncRead + Unpin) {
         let mut pipe = BufReader::with_capacity(4096, pipe);
         let mut line: Vec<u8> = Vec::new();
-        loop {
-            let Ok(available) = pipe.fill_buf().await else { break };
+        while let Ok(available) = pipe.fill_buf().await {
             if available.is_empty() {
                 break;
             }

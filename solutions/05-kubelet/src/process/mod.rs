@@ -178,8 +178,8 @@ impl ContainerRuntime for ProcessRuntime {
     }
 
     async fn image_status(&self, image: &str) -> Result<Option<Image>, RuntimeError> {
-        let size = images::size(&self.options.web_program);
-        Ok(images::builtin(image).map(|(_, name)| Image { name: name.full(), size }))
+        let image = images::builtin(image);
+        Ok(image.map(|(kind, name)| Image { name: name.full(), size: images::size(kind, &self.options.web_program) }))
     }
 
     async fn pull_image(&self, image: &str) -> Result<String, RuntimeError> {
