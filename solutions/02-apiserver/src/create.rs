@@ -36,8 +36,10 @@ pub async fn finish(call: &Call, options: &WriteOptions, mut object: Object) -> 
     let resource = &call.resource;
     schema::default(resource, &mut object);
     let now = Timestamp::now();
-    let manager = options.manager(call.user_agent());
-    schema::managed::update(resource, None, &mut object, &manager, None, now);
+    if !options.applied {
+        let manager = options.manager(call.user_agent());
+        schema::managed::update(resource, None, &mut object, &manager, None, now);
+    }
     admission::create(call, &mut object).await?;
     if !meta::text(&object, "resourceVersion").is_empty() {
         return Err(Failure::new(500, "", "resourceVersion should not be set on objects to be created"));

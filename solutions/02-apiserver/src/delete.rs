@@ -246,7 +246,7 @@ pub async fn remove(call: &Call, options: &DeleteOptions, mut now: Option<Curren
         now = match decide(&object, options, grace, Timestamp::now()) {
             Step::Wait => return Ok(Removed::Later(object)),
             Step::Mark(marked) if options.dry_run => return Ok(Removed::Later(*marked)),
-            Step::Remove if options.dry_run => return Ok(Removed::Now(object)),
+            Step::Remove if options.dry_run => return Ok(Removed::Now(last_seen(call, object))),
             Step::Mark(marked) => {
                 let stored = convert::to_stored(&call.resource, *marked);
                 match registry.replace(&key, found.revision, stored).await? {
@@ -257,11 +257,22 @@ pub async fn remove(call: &Call, options: &DeleteOptions, mut now: Option<Curren
                 }
             }
             Step::Remove => match registry.remove(&key, found.revision).await? {
-                Swap::Done(_) => return Ok(Removed::Now(object)),
+                Swap::Done(_) => return Ok(Removed::Now(last_seen(call, object))),
                 Swap::Changed(newer) => newer,
             },
         };
     }
+}
+
+/// A pod that goes at once is shown as if its time had passed.
+fn last_seen(call: &Call, mut object: Object) -> Object {
+    if call.resource.plural == "pods" {
+        let now = schema::time::write(Timestamp::now());
+        let metadata = meta::metadata(&mut object);
+        metadata.entry("deletionTimestamp").or_insert_with(|| now.into());
+        metadata.insert("deletionGracePeriodSeconds".to_owned(), 0.into());
+    }
+    object
 }
 
 fn check(call: &Call, options: &DeleteOptions, object: &Object) -> Result<(), Failure> {
@@ -286,8 +297,8 @@ fn check(call: &Call, options: &DeleteOptions, object: &Object) -> Result<(), Fa
 /// storage's `ReturnDeletedObject`.
 fn returns_object(call: &Call) -> bool {
     let (group, plural) = (call.resource.gvk.group.as_ref(), call.resource.plural.as_ref());
-    group.is_empty()
-        && matches!(
+    match group {
+        "" => matches!(
             plural,
             "pods"
                 | "services"
@@ -296,7 +307,12 @@ fn returns_object(call: &Call) -> bool {
                 | "persistentvolumes"
                 | "persistentvolumeclaims"
                 | "podtemplates"
-        )
+                | "namespaces"
+        ),
+        "resource.k8s.io" => true,
+        "storage.k8s.io" => plural != "csistoragecapacities",
+        _ => false,
+    }
 }
 
 fn success(call: &Call, object: &Object) -> Object {

@@ -23,6 +23,7 @@ mod options;
 mod patch;
 mod pipeline;
 mod present;
+mod protobuf;
 pub mod query;
 mod registry;
 pub mod request;

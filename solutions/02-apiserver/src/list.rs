@@ -8,7 +8,9 @@
 use std::sync::Arc;
 
 use base64::Engine;
+use base64::alphabet::URL_SAFE;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use kubesmith_store::storage::{RangeRequest, RangeResponse, Revision, StorageError, prefix_end};
 use serde::{Deserialize, Serialize};
@@ -52,6 +54,14 @@ pub struct Token {
     start: String,
 }
 
+/// As Go's decoder, which doesn't look at the bits that are left over.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
+
 const TOKEN_VERSION: &str = "meta.k8s.io/v1";
 
 impl Token {
@@ -62,7 +72,7 @@ impl Token {
     fn decode(text: &str) -> Result<Self, Failure> {
         let invalid =
             |why: String| Failure::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
-        let bytes = URL_SAFE_NO_PAD
+        let bytes = LENIENT
             .decode(text.trim_end_matches('='))
             .map_err(|error| invalid(format!("illegal base64 data: {error}")))?;
         let token: Self = match serde_json::from_slice(&bytes) {

@@ -4,6 +4,7 @@
 //! one: so it needs no `resourceVersion`, and conflicts only if it names one. Upstream:
 //! `k8s.io/apiserver/pkg/endpoints/handlers/patch.go`.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
@@ -12,7 +13,10 @@ use crate::resources::Resource;
 use crate::schema::{self, FieldValidation};
 use crate::status::{Cause, Failure};
 use crate::write_options::WriteOptions;
-use crate::{Object, body, update};
+use crate::{Object, body, create, meta, update};
+
+/// The media type of server-side apply.
+const APPLY: &str = "application/apply-patch+yaml";
 
 /// A JSON patch may have so many steps.
 const MOST_STEPS: usize = 10_000;
@@ -20,6 +24,9 @@ const MOST_STEPS: usize = 10_000;
 /// PATCH of an object.
 pub async fn patch(call: &Call) -> Result<Answer, Failure> {
     let options = WriteOptions::read(&call.query, "PatchOptions")?;
+    if call.media_type() == APPLY {
+        return apply(call, options).await;
+    }
     let patch = Patch::read(call)?;
     let changed = update::change(call, &options, |old| {
         let mut new = patch.apply(&call.resource, old)?;
@@ -29,6 +36,50 @@ pub async fn patch(call: &Call) -> Result<Answer, Failure> {
         Ok(new)
     });
     changed.await?.answer(call)
+}
+
+/// Server-side apply: the client says all that it wants to own, and the server works out the rest.
+async fn apply(call: &Call, options: WriteOptions) -> Result<Answer, Failure> {
+    let Some(manager) = options.field_manager.clone() else {
+        let message = "Required value: is required for apply patch".to_owned();
+        let cause = Cause { reason: "FieldValueRequired", message, field: "fieldManager".to_owned() };
+        return Err(Failure::invalid("meta.k8s.io", "PatchOptions", "", &[cause]));
+    };
+    let config =
+        schema::yaml::parse(&call.body).map_err(|why| Failure::bad_request(format!("error decoding YAML: {why}")))?;
+    check_name(call, &config)?;
+    let options = WriteOptions { applied: true, ..options };
+    let part = Some(call.info.subresource.as_str()).filter(|part| !part.is_empty());
+    let merged = |live: Option<&Object>| {
+        schema::managed::apply(&call.resource, live, &config, &manager, part, options.force, Timestamp::now())
+    };
+    if part.is_none() && update::current(call).await?.is_none() {
+        let mut object = merged(None)?;
+        body::place(call, &mut object)?;
+        match create::finish(call, &options, object).await {
+            // Somebody else was first: then it is there to be applied to.
+            Err(failure) if failure.reason == "AlreadyExists" => {}
+            created => return created,
+        }
+    }
+    let changed = update::change(call, &options, |old| {
+        let mut new = merged(Some(old))?;
+        body::place(call, &mut new)?;
+        Ok(new)
+    });
+    changed.await?.answer(call)
+}
+
+fn check_name(call: &Call, config: &Object) -> Result<(), Failure> {
+    match (meta::name(config), call.info.name.as_str()) {
+        ("", path) => Err(Failure::bad_request(format!(
+            "the name of the object ({path} based on URL) was undeterminable: name must be provided"
+        ))),
+        (name, path) if name != path => Err(Failure::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({path})"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Whatever a patch has made, it must be an object of the kind.

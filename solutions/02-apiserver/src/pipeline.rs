@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use kubesmith_common::serve::Peer;
 use warp::Filter;
 use warp::reply::Response;
@@ -21,10 +21,10 @@ use crate::authorize::authorize;
 use crate::negotiation::{Accepted, is_object_target, negotiate};
 use crate::query::{self, Query};
 use crate::request::{self, RequestInfo};
-use crate::resources::Resource;
+use crate::resources::{Resource, SchemaSource};
 use crate::server::Server;
 use crate::status::Failure;
-use crate::{create, delete, list, patch, reviews, root, subresources, update, watch};
+use crate::{create, delete, list, patch, protobuf, reviews, root, subresources, update, watch};
 
 /// How large a body may be (upstream: `MaxRequestBodyBytes`).
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -196,7 +196,8 @@ where
     let resource = find(&server, &info)?;
     let accept = negotiate(accepted.unwrap_or_default(), is_object_target)?;
     let body = if matches!(head.method, Method::GET | Method::HEAD) { Bytes::new() } else { read_body(body).await? };
-    let Head { method, headers, raw_query, .. } = head;
+    let Head { method, mut headers, raw_query, .. } = head;
+    let body = from_protobuf(&resource, &mut headers, body)?;
     let warnings = Mutex::default();
     let call = Call { server, info, method, query, raw_query, headers, user, accept, resource, body, warnings };
     if let Some(warning) = &call.resource.deprecation {
@@ -205,6 +206,17 @@ where
     let answer = Box::pin(dispatch(&call)).await;
     let warnings = call.warnings.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(answer.unwrap_or_else(Answer::from).warn(&warnings))
+}
+
+/// A body of protobuf as JSON: from here on nobody sees the difference.
+fn from_protobuf(resource: &Resource, headers: &mut HeaderMap, body: Bytes) -> Result<Bytes, Failure> {
+    let protobuf = headers.get(CONTENT_TYPE).is_some_and(|value| value == protobuf::MEDIA_TYPE);
+    if !protobuf || body.is_empty() || matches!(resource.schema, SchemaSource::Given(_)) {
+        return Ok(body);
+    }
+    let object = protobuf::to_json(&body).map_err(|error| Failure::bad_request(error.to_string()))?;
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(object.to_string().into())
 }
 
 /// The row that a request is about.

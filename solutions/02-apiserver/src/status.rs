@@ -85,7 +85,7 @@ impl Failure {
 
     /// 422: fields are wrong. `kind` is the kind (`Deployment`), not the resource.
     pub fn invalid(group: &str, kind: &str, name: &str, causes: &[Cause]) -> Self {
-        let sentences: Vec<String> = causes
+        let mut sentences: Vec<String> = causes
             .iter()
             .map(|cause| {
                 if cause.field.is_empty() {
@@ -95,6 +95,9 @@ impl Failure {
                 }
             })
             .collect();
+        // The same thing is said once, however often it was found.
+        let mut seen = std::collections::BTreeSet::new();
+        sentences.retain(|sentence| seen.insert(sentence.clone()));
         let list = if sentences.len() == 1 { sentences[0].clone() } else { format!("[{}]", sentences.join(", ")) };
         let mut details = details(group, kind, name);
         details["causes"] = causes

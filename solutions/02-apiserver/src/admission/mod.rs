@@ -31,7 +31,11 @@ pub async fn create(call: &Call, object: &mut Object) -> Result<(), Failure> {
             tolerations::create(object);
         }
         ("", "nodes") => node::create(object),
-        ("", "persistentvolumeclaims") => storage_class::create(call, object).await?,
+        ("", "persistentvolumeclaims") => {
+            storage_class::create(call, object).await?;
+            storage_class::protect(object, "kubernetes.io/pvc-protection");
+        }
+        ("", "persistentvolumes") => storage_class::protect(object, "kubernetes.io/pv-protection"),
         ("scheduling.k8s.io", "priorityclasses") => priority::check_class(call, object).await?,
         _ => {}
     }

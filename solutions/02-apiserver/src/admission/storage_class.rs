@@ -29,3 +29,13 @@ pub(super) async fn create(call: &Call, claim: &mut Object) -> Result<(), Failur
     }
     Ok(())
 }
+
+/// Storage stays as long as it is in use: a controller takes this finalizer away.
+/// Upstream: `plugin/pkg/admission/storage/storageobjectinuseprotection`.
+pub(super) fn protect(object: &mut Object, finalizer: &str) {
+    let mut finalizers = meta::finalizers(object);
+    if !finalizers.iter().any(|name| name == finalizer) {
+        finalizers.push(finalizer.to_owned());
+        meta::set_finalizers(object, finalizers);
+    }
+}
