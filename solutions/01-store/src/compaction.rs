@@ -112,10 +112,10 @@ impl Retention {
         let mut bound = 0;
         if now >= self.next {
             bound = std::mem::replace(&mut self.mark, newest);
-            self.next = now + self.interval;
+            self.next = now.saturating_add(self.interval);
         }
         // In one go for every tenth written too many, not one by one.
-        if newest - oldest > self.revisions + self.revisions / 10 {
+        if newest - oldest > self.revisions.saturating_add(self.revisions / 10) {
             bound = bound.max(newest - self.revisions);
         }
         (bound > oldest).then_some(bound)

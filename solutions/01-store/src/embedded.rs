@@ -40,7 +40,7 @@ impl Default for Options {
         Self {
             // What upstream's API server asks of etcd (`--etcd-compaction-interval`).
             retention: Duration::from_secs(5 * 60),
-            revisions: 100_000,
+            revisions: 50_000,
             watch_queue: WATCH_QUEUE,
             progress: Duration::from_secs(5),
         }

@@ -172,6 +172,13 @@ impl SledDisk {
     }
 }
 
+impl Drop for SledDisk {
+    fn drop(&mut self) {
+        // An older revision in there would still be true, only less of a proof.
+        let _ = self.acknowledged.sync_data();
+    }
+}
+
 impl Disk for SledDisk {
     fn oldest(&self) -> Result<Revision, DiskError> {
         Ok(self.number(OLDEST_KEY)?.map_or(FIRST_REVISION, u64::cast_signed))

@@ -118,7 +118,8 @@ async fn a_truncated_or_overwritten_log_never_loses_silently() {
             }
         }
     }
-    assert!(refused > 0 || seeds(1) != [1], "not one of these was noticed");
+    // A single seed, replayed, may well do no harm.
+    assert!(refused > 0 || seeds(2).len() == 1, "not one of these was noticed");
 }
 
 fn text(bytes: &[u8]) -> String {
