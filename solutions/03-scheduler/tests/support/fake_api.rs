@@ -1,6 +1,9 @@
 //! Just enough of an API server for a component to be tested against: objects in memory, lists,
 //! watches, and a record of everything that was written. Plain HTTP on a port of its own.
 
+// Each test program uses the part it needs.
+#![allow(dead_code)]
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};

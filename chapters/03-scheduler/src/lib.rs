@@ -1,0 +1,158 @@
+// Written by `cargo ks dev starters` from solutions/03-scheduler/src/lib.rs.
+//
+// Yours, in this directory:
+//   filters.rs           3.2
+//   resources.rs         3.1
+//   scores.rs            3.3
+// All other modules are given: they are the solution's, by their path.
+
+#![allow(unused, missing_docs, clippy::all)]
+
+//! The scheduler: which node a pod runs on.
+//!
+//! A pod is created without a node. The scheduler watches for such pods, picks a node for each, and
+//! writes the choice down: that is the whole job. It starts nothing and moves nothing.
+//!
+//! The heart decides, without I/O, clock or randomness:
+//!
+//! - [`resources`]: what a pod asks for and what a node has, in whole numbers
+//! - [`selectors`]: which labels, nodes and taints are meant
+//! - [`framework`]: what is known while deciding, and what a plugin is
+//! - [`filters`], [`spreading`], [`affinity`]: where a pod could run
+//! - [`scores`] (and again [`spreading`], [`affinity`]): where it runs best
+//! - [`scheduling`]: one pod, one cluster, one decision
+//! - [`diagnosis`]: why no node would take it, in upstream's words
+//! - [`preemption`]: making room for it
+//! - [`cache`]: what the scheduler believes of the cluster, with what it has just decided
+//! - [`queue`]: which pod is next, and who wakes the others
+//!
+//! The shell waits: `watch` turns watches into changes, `scheduler` is the loop, `writes` speaks to the
+//! API server, [`leader`] sees to it that only one scheduler works at a time.
+
+#[path = "../../../solutions/03-scheduler/src/affinity.rs"]
+pub mod affinity;
+#[path = "../../../solutions/03-scheduler/src/cache.rs"]
+pub mod cache;
+#[path = "../../../solutions/03-scheduler/src/diagnosis.rs"]
+pub mod diagnosis;
+pub mod filters;
+#[path = "../../../solutions/03-scheduler/src/framework.rs"]
+pub mod framework;
+#[path = "../../../solutions/03-scheduler/src/leader.rs"]
+pub mod leader;
+#[path = "../../../solutions/03-scheduler/src/preemption.rs"]
+pub mod preemption;
+#[path = "../../../solutions/03-scheduler/src/queue.rs"]
+pub mod queue;
+pub mod resources;
+#[path = "../../../solutions/03-scheduler/src/scheduler.rs"]
+mod scheduler;
+#[path = "../../../solutions/03-scheduler/src/scheduling.rs"]
+pub mod scheduling;
+pub mod scores;
+#[path = "../../../solutions/03-scheduler/src/selectors.rs"]
+pub mod selectors;
+#[path = "../../../solutions/03-scheduler/src/spreading.rs"]
+pub mod spreading;
+#[path = "../../../solutions/03-scheduler/src/watch.rs"]
+mod watch;
+#[path = "../../../solutions/03-scheduler/src/writes.rs"]
+mod writes;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kubesmith_common::Lifecycle;
+use kubesmith_common::client::{ClientError, from_kubeconfig};
+
+use crate::leader::{Election, parse_duration};
+use crate::scheduler::Scheduler;
+
+/// How long to try to give the Lease back at the end.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The scheduler's flags, as `kube-scheduler` has them.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// How to reach the API server, and as whom
+    #[arg(long)]
+    pub kubeconfig: PathBuf,
+
+    /// Work only while holding the Lease `kube-scheduler` in `kube-system`, so that of several
+    /// schedulers one works and the others stand by
+    #[arg(
+        long,
+        default_value_t = true,
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub leader_elect: bool,
+
+    /// How long the others wait after the leader's last sign of life before one of them takes over
+    #[arg(long, default_value = "15s", value_parser = parse_duration)]
+    pub leader_elect_lease_duration: Duration,
+
+    /// For how long a leader that can't renew its Lease goes on trying before it gives up
+    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    pub leader_elect_renew_deadline: Duration,
+
+    /// How long to wait between two looks at the Lease
+    #[arg(long, default_value = "2s", value_parser = parse_duration)]
+    pub leader_elect_retry_period: Duration,
+}
+
+/// Why the scheduler could not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no way to speak to the API server.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The flags contradict each other.
+    #[error("{0}")]
+    Flags(String),
+    /// Another scheduler may be working now: this one must not.
+    #[error(
+        "lost the Lease kube-system/kube-scheduler: it could not be renewed in time. Start the scheduler again to stand by"
+    )]
+    LostLease,
+}
+
+/// Schedules pods until told to stop.
+///
+/// # Errors
+/// If the kubeconfig can't be used, or leadership was lost.
+pub async fn run(options: Options, lifecycle: Lifecycle) -> Result<(), Error> {
+    let client = from_kubeconfig(&options.kubeconfig, "kube-scheduler").await?;
+    let election = options.leader_elect.then(|| Election::new(client.clone(), &options)).transpose()?;
+    let mut scheduler = Scheduler::new(client);
+    let result = tokio::select! {
+        () = lifecycle.shutdown.cancelled() => Ok(()),
+        result = work(&mut scheduler, election.as_ref(), &lifecycle) => result,
+    };
+    if let Some(election) = election.filter(|_| !lifecycle.unplugged.is_cancelled()) {
+        // Nobody there to give it back to: then it runs out.
+        let _ = tokio::time::timeout(RELEASE_TIMEOUT, election.release()).await;
+    }
+    result
+}
+
+async fn work(scheduler: &mut Scheduler, election: Option<&Election>, lifecycle: &Lifecycle) -> Result<(), Error> {
+    scheduler.sync().await;
+    let Some(election) = election else {
+        lifecycle.started("placing pods");
+        scheduler.run().await;
+        return Ok(());
+    };
+    tokio::select! {
+        () = election.won() => {}
+        // Whoever stands by follows all the same, and can start at once.
+        () = scheduler.stand_by() => {}
+    }
+    lifecycle.started("placing pods, as leader");
+    tokio::select! {
+        () = scheduler.run() => Ok(()),
+        () = election.lost() => Err(Error::LostLease),
+    }
+}
