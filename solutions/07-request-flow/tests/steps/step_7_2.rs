@@ -91,6 +91,10 @@ fn a_narrow_column_is_still_six_wide() {
             "two columns of one letter",
             "So has kubectl always printed them.",
         );
+        let table = self::table(&["ÄÖÜ", "B"], vec![vec![json!(1), json!("x")]]);
+        let expected = vec!["ÄÖÜ   B".to_owned(), "1     x".to_owned()];
+        let why = "Three letters and three blanks are six, however many bytes the letters take.";
+        expect_eq(&lines(&table, Print::default()), &expected, "a heading with umlauts", why);
     });
 }
 
