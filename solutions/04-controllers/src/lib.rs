@@ -16,6 +16,8 @@
 //! - [`deployment`]: one ReplicaSet replacing another ([`rolling`], [`revisions`], [`rollout_status`])
 //! - [`endpoint_slice`], [`endpoints`]: where a service's pods are
 //! - [`garbage`]: what goes when its owners are gone; [`discovery`]: which resources there are
+//! - [`node_lifecycle`]: a node dies; [`taint_eviction`], [`pod_garbage`]: its pods leave; [`node_ipam`]: its
+//!   pods' addresses
 //! - [`service_account`], [`root_ca`]: what every namespace needs; [`namespace`]: how it ends
 //!
 //! Upstream: `cmd/kube-controller-manager`.
@@ -35,7 +37,11 @@ pub mod garbage_controller;
 pub mod informer;
 pub mod manager;
 pub mod namespace;
+pub mod node_ipam;
+pub mod node_lifecycle;
+pub mod node_lifecycle_controller;
 pub mod objects;
+pub mod pod_garbage;
 pub mod pods;
 pub mod replica_set;
 pub mod replica_set_controller;
@@ -50,14 +56,18 @@ pub mod service_account;
 pub mod service_pods;
 pub mod shell;
 pub mod table;
+pub mod taint_eviction;
 pub mod watching;
 pub mod work_queue;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kubesmith_common::{Lifecycle, client};
 
 use crate::manager::Manager;
+use crate::node_ipam::Cidr;
+use crate::node_lifecycle_controller::Patience;
 
 /// The flags of `kube-controller-manager` that mean something here.
 #[derive(Clone, Debug, clap::Args)]
@@ -73,6 +83,55 @@ pub struct Options {
     /// The certificate (PEM) that pods need to verify the API server; published in every namespace.
     #[arg(long)]
     pub root_ca_file: Option<PathBuf>,
+
+    /// Whether each node is given a range of the pods' addresses.
+    #[arg(long, default_value_t = false, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub allocate_node_cidrs: bool,
+
+    /// The pods' addresses, from which nodes get their ranges: one range, or one of each family.
+    #[arg(long, value_delimiter = ',')]
+    pub cluster_cidr: Vec<Cidr>,
+
+    /// How long the prefix of a node's IPv4 range is.
+    #[arg(long, alias = "node-cidr-mask-size", default_value_t = 24, value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub node_cidr_mask_size_ipv4: u8,
+
+    /// How long the prefix of a node's IPv6 range is.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u8).range(1..=128))]
+    pub node_cidr_mask_size_ipv6: u8,
+
+    /// How often each node's heartbeat is looked at.
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    pub node_monitor_period: Duration,
+
+    /// How long a node may be silent before it counts as lost. Must be several times as long as
+    /// kubelets wait between heartbeats.
+    #[arg(long, default_value = "50s", value_parser = duration)]
+    pub node_monitor_grace_period: Duration,
+
+    /// How long a node that has just been created may be silent.
+    #[arg(long, default_value = "60s", value_parser = duration)]
+    pub node_startup_grace_period: Duration,
+
+    /// How many nodes of a zone may be emptied in a second.
+    #[arg(long, default_value_t = 0.1)]
+    pub node_eviction_rate: f32,
+
+    /// The same in a zone with too many unready nodes, if it is large; small ones aren't emptied.
+    #[arg(long, default_value_t = 0.01)]
+    pub secondary_node_eviction_rate: f32,
+
+    /// Which part of a zone's nodes must be unready (and at least three) for that.
+    #[arg(long, default_value_t = 0.55)]
+    pub unhealthy_zone_threshold: f32,
+
+    /// Zones with more nodes are large.
+    #[arg(long, default_value_t = 50)]
+    pub large_cluster_size_threshold: usize,
+
+    /// How many pods that have ended are left; 0 leaves all.
+    #[arg(long, default_value_t = 12500)]
+    pub terminated_pod_gc_threshold: usize,
 
     /// How many Deployments are looked at at once.
     #[arg(long, default_value_t = 5)]
@@ -112,6 +171,45 @@ pub struct Options {
     pub concurrent_serviceaccount_syncs: usize,
 }
 
+impl Options {
+    fn patience(&self) -> Patience {
+        Patience {
+            period: self.node_monitor_period,
+            grace: self.node_monitor_grace_period,
+            startup_grace: self.node_startup_grace_period,
+            eviction_rate: self.node_eviction_rate,
+            secondary_rate: self.secondary_node_eviction_rate,
+            threshold: self.unhealthy_zone_threshold,
+            large: self.large_cluster_size_threshold,
+        }
+    }
+}
+
+/// A duration as Go writes it: `50s`, `1m30s`, `100ms`.
+///
+/// # Errors
+/// If it is none.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("\"{text}\" is no duration like 50s or 1m30s");
+    let (mut total, mut rest) = (0.0, text);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| c != '.' && !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
+        let after = &rest[digits..];
+        let unit = &after[..after.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(after.len())];
+        total += number
+            * match unit {
+                "h" => 3600.0,
+                "m" => 60.0,
+                "s" => 1.0,
+                "ms" => 0.001,
+                _ => return Err(wrong()),
+            };
+        rest = &after[unit.len()..];
+    }
+    Duration::try_from_secs_f64(total).ok().filter(|_| !text.is_empty()).ok_or_else(wrong)
+}
+
 /// Why the controllers can't run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -131,6 +229,9 @@ pub enum Error {
         /// What the operating system said.
         cause: std::io::Error,
     },
+    /// `--allocate-node-cidrs` can't be followed.
+    #[error("--allocate-node-cidrs: {0}")]
+    ClusterCidr(String),
     /// There is no way to the API server.
     #[error(transparent)]
     Client(#[from] client::ClientError),

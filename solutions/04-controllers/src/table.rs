@@ -8,9 +8,13 @@ use crate::endpoint_slice_controller::EndpointSliceController;
 use crate::endpoints::EndpointsController;
 use crate::garbage_controller::GarbageCollector;
 use crate::namespace::NamespaceController;
+use crate::node_ipam::NodeIpamController;
+use crate::node_lifecycle_controller::NodeLifecycleController;
+use crate::pod_garbage::PodGarbageCollector;
 use crate::replica_set_controller::ReplicaSetController;
 use crate::root_ca::RootCaPublisher;
 use crate::service_account::ServiceAccountController;
+use crate::taint_eviction::TaintEvictionController;
 
 /// A controller; none if an option that it needs wasn't given.
 pub type Made = Result<Option<Box<dyn Controller>>, Error>;
@@ -62,6 +66,18 @@ pub const TABLE: &[Row] = &[
         make: |_| made(NamespaceController::default()),
     },
     Row {
+        name: "node-lifecycle-controller",
+        workers: |_| 8,
+        make: |options| made(NodeLifecycleController::new(options.patience())),
+    },
+    Row { name: "taint-eviction-controller", workers: |_| 8, make: |_| made(TaintEvictionController::default()) },
+    Row {
+        name: "pod-garbage-collector-controller",
+        workers: |_| 1,
+        make: |options| made(PodGarbageCollector::new(options.terminated_pod_gc_threshold)),
+    },
+    Row { name: "node-ipam-controller", workers: |_| 30, make: node_ipam },
+    Row {
         name: "serviceaccount-controller",
         workers: |options| options.concurrent_serviceaccount_syncs,
         make: |_| made(ServiceAccountController),
@@ -77,6 +93,28 @@ pub const TABLE: &[Row] = &[
         },
     },
 ];
+
+fn node_ipam(options: &Options) -> Made {
+    if !options.allocate_node_cidrs {
+        return Ok(None);
+    }
+    let (four, six) = (options.node_cidr_mask_size_ipv4, options.node_cidr_mask_size_ipv6);
+    let count = |ipv6: bool| options.cluster_cidr.iter().filter(|cidr| cidr.is_ipv6() == ipv6).count();
+    match (count(false), count(true)) {
+        (0, 0) => Err(Error::ClusterCidr("needs --cluster-cidr, from which ranges are cut".to_owned())),
+        (0 | 1, 0 | 1) => {
+            let small =
+                options.cluster_cidr.iter().find(|cidr| cidr.is_smaller(if cidr.is_ipv6() { six } else { four }));
+            match small {
+                Some(cidr) => {
+                    Err(Error::ClusterCidr(format!("--cluster-cidr {cidr} is smaller than one node's range")))
+                }
+                None => made(NodeIpamController::new(options.cluster_cidr.clone(), four, six)),
+            }
+        }
+        _ => Err(Error::ClusterCidr("--cluster-cidr takes one range of each family".to_owned())),
+    }
+}
 
 fn made(controller: impl Controller + 'static) -> Made {
     Ok(Some(Box::new(controller)))
