@@ -10,7 +10,7 @@
 //! only when none is left is the request refused. Upstream:
 //! `k8s.io/apiserver/pkg/endpoints/handlers/negotiation/negotiate.go`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::status::Failure;
 
@@ -65,8 +65,29 @@ pub struct Accepted {
     pub pretty: bool,
 }
 
-/// Upstream takes objects in protobuf too; this server doesn't, and says so.
+/// Upstream writes objects in protobuf too; this server doesn't, and says so.
 const NOT_ACCEPTABLE: &str = "only the following media types are accepted: application/json, application/yaml";
+
+/// What upstream's router says before it comes to that, of a media type that nothing there is written in.
+const NO_REPRESENTATION: &str = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, \
+                                 application/vnd.kubernetes.protobuf";
+const STREAMS: &str = ", application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+
+/// Agrees on a shape for objects, or a list or watch of them.
+///
+/// # Errors
+/// 406 if nothing of `accept` can be given.
+pub fn negotiate_objects(accept: &str, many: bool) -> Result<Accepted, Failure> {
+    negotiate(accept, is_object_target).map_err(|refused| {
+        let known = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "*/"];
+        if accept.split(',').any(|clause| known.iter().any(|name| clause.trim().starts_with(name))) {
+            return refused;
+        }
+        let streams = if many { STREAMS } else { "" };
+        let message = format!("{NO_REPRESENTATION}{streams}");
+        Failure { details: Some(json!({})), ..Failure::new(406, "NotAcceptable", message) }
+    })
+}
 
 /// What objects may be turned into: a table, or their metadata alone.
 pub fn is_object_target(target: &Target) -> bool {
@@ -178,6 +199,15 @@ mod tests {
         assert_eq!(objects(""), Ok(Accepted::default()));
         assert_eq!(objects("*/*").unwrap().media, Media::Json);
         assert_eq!(objects("application/yaml").unwrap().media, Media::Yaml);
+    }
+
+    #[test]
+    fn a_media_type_that_nothing_is_written_in_is_refused_by_the_router() {
+        let refused = |many| negotiate_objects("image/png", many).unwrap_err().message;
+        assert!(refused(true).ends_with("protobuf;stream=watch"));
+        assert!(refused(false).ends_with("application/vnd.kubernetes.protobuf"));
+        let known = negotiate_objects("application/json;as=Sofa;g=meta.k8s.io;v=v1", true).unwrap_err();
+        assert!(known.message.starts_with("only the following media types"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use warp::reply::Response;
 use crate::answer::Answer;
 use crate::authenticate::{User, authenticate};
 use crate::authorize::authorize;
-use crate::negotiation::{Accepted, is_object_target, negotiate};
+use crate::negotiation::{Accepted, negotiate_objects};
 use crate::query::{self, Query};
 use crate::request::{self, RequestInfo};
 use crate::resources::{Resource, SchemaSource};
@@ -194,7 +194,8 @@ where
         return root::answer(&server, &info, &query, &head.headers).await;
     }
     let resource = find(&server, &info)?;
-    let accept = negotiate(accepted.unwrap_or_default(), is_object_target)?;
+    let many = matches!(info.verb.as_str(), "list" | "watch");
+    let accept = negotiate_objects(accepted.unwrap_or_default(), many)?;
     let body = if matches!(head.method, Method::GET | Method::HEAD) { Bytes::new() } else { read_body(body).await? };
     let Head { method, mut headers, raw_query, .. } = head;
     let body = from_protobuf(&resource, &mut headers, body)?;

@@ -71,6 +71,10 @@ impl Schemas {
             SchemaSource::Given(schema) => custom(schema),
         };
         schema["x-kubernetes-group-version-kind"] = json!([gvk_value(gvk, &gvk.kind)]);
+        // In Rust every kind has metadata; in the API nothing makes anybody send any.
+        if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
+            required.retain(|name| name != "metadata");
+        }
         self.roots.insert(name.to_owned(), schema);
         if let Some(id) = types::built_in().kind(&gvk.group, &gvk.version, &gvk.kind)
             && matches!(source, SchemaSource::Type(_))

@@ -65,6 +65,7 @@ fn every_kind_can_be_explained() {
         });
         let schema = schema.unwrap_or_else(|| panic!("no schema is of {gvk}"));
         assert!(schema["description"].is_string() && schema["properties"].is_object(), "{gvk}");
+        assert!(!schema["required"].as_array().is_some_and(|names| names.contains(&json!("metadata"))), "{gvk}");
     }
 }
 

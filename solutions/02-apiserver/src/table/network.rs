@@ -133,11 +133,7 @@ static INGRESS_CLASS: Sheet = sheet(&[
 pub(super) fn name_or_default(row: &Row<'_>, annotations: &[&str]) -> String {
     let all = row.at("metadata.annotations");
     let marked = |name: &&str| all.and_then(|all| all.get(*name)).is_some_and(|value| value == "true");
-    if annotations.iter().any(|name| marked(&name)) {
-        format!("{} (default)", row.name())
-    } else {
-        row.name().to_owned()
-    }
+    if annotations.iter().any(marked) { format!("{} (default)", row.name()) } else { row.name().to_owned() }
 }
 
 static NETWORK_POLICY: Sheet = sheet(&[
