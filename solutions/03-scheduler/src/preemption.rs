@@ -30,16 +30,30 @@ pub struct Preemption {
     pub budget_violations: usize,
 }
 
+/// Why no room is made, in upstream's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoRoom {
+    /// The pod doesn't want anybody to go for its sake.
+    #[error("not eligible due to preemptionPolicy=Never.")]
+    Unwanted,
+    /// It is being made already: there is nothing to do but to wait.
+    #[error("not eligible due to a terminating pod on the nominated node.")]
+    Awaited,
+    /// Nobody's going would help: why, node by node.
+    #[error("{0}")]
+    Nowhere(String),
+}
+
 /// Looks for room to be made for `pod`, which no node took.
 ///
 /// # Errors
-/// A sentence that says why none can be.
-pub fn preempt(pod: &PodInfo, cluster: &Snapshot, diagnosis: &Diagnosis) -> Result<Preemption, String> {
+/// Why none is.
+pub fn preempt(pod: &PodInfo, cluster: &Snapshot, diagnosis: &Diagnosis) -> Result<Preemption, NoRoom> {
     if pod.spec().preemption_policy.as_deref() == Some("Never") {
-        return Err("not eligible due to preemptionPolicy=Never.".to_owned());
+        return Err(NoRoom::Unwanted);
     }
     if victims_are_leaving(pod, cluster, diagnosis) {
-        return Err("not eligible due to a terminating pod on the nominated node.".to_owned());
+        return Err(NoRoom::Awaited);
     }
     let mut candidates = Vec::new();
     let mut refused: Vec<Rejection> = Vec::new();
@@ -53,10 +67,10 @@ pub fn preempt(pod: &PodInfo, cluster: &Snapshot, diagnosis: &Diagnosis) -> Resu
             Err(rejection) => refused.push(rejection),
         }
     }
-    choose(candidates).ok_or_else(|| count_reasons(cluster.nodes.len(), refused.iter()))
+    choose(candidates).ok_or_else(|| NoRoom::Nowhere(count_reasons(cluster.nodes.len(), refused.iter())))
 }
 
-/// Whether room is already being made: then there is nothing to do but to wait.
+/// Whether victims of an earlier decision are still on their way out.
 fn victims_are_leaving(pod: &PodInfo, cluster: &Snapshot, diagnosis: &Diagnosis) -> bool {
     let Some(name) = cluster.nominated_node(pod) else { return false };
     let Some(node) = cluster.nodes.get(name) else { return false };

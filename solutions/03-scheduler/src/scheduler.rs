@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::cache::Cache;
 use crate::framework::{Key, PodInfo};
+use crate::preemption::NoRoom;
 use crate::queue::{ClusterEvent, SchedulingQueue};
 use crate::resources::Resources;
 use crate::scheduling::{Decision, Unschedulable, schedule};
@@ -254,15 +255,15 @@ impl Scheduler {
         self.queue.failed(pod.uid(), why.plugins, self.now());
         self.recorder.record(pod.pod.as_ref(), EventType::Warning, "FailedScheduling", why.message.clone());
         let mut outranked = Vec::new();
-        let nomination = match &why.preemption {
-            Some(preemption) => {
+        let nomination = match &why.room {
+            Ok(preemption) => {
                 outranked = self.cache.outranked_on(&preemption.node, &pod);
                 self.cache.nominate(pod.clone(), &preemption.node);
                 Nomination::To(preemption.node.clone())
             }
-            // Room that is still being made stays promised.
-            None if why.message.contains("terminating pod on the nominated node") => Nomination::Keep,
-            None => {
+            // What is still being made stays promised.
+            Err(NoRoom::Awaited) => Nomination::Keep,
+            Err(_) => {
                 self.cache.withdraw_nomination(pod.uid());
                 Nomination::Clear
             }
@@ -276,7 +277,7 @@ impl Scheduler {
             for other in &outranked {
                 writes::withdraw(&client, other).await;
             }
-            if let Some(preemption) = &why.preemption {
+            if let Ok(preemption) = &why.room {
                 writes::evict(&client, &recorder, &pod, preemption).await;
             }
         });

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::diagnosis::Diagnosis;
 use crate::filters::FILTERS;
 use crate::framework::{Candidates, NodeFilter, NodeInfo, PodInfo, Rejection, Snapshot, Verdict};
-use crate::preemption::{Preemption, preempt};
+use crate::preemption::{NoRoom, Preemption, preempt};
 use crate::scores::{SCORES, total_scores};
 
 /// What is to be done with a pod.
@@ -31,15 +31,16 @@ pub struct Unschedulable {
     pub message: String,
     /// The plugins that refused it: what would have to change. Empty: anything may help.
     pub plugins: BTreeSet<&'static str>,
-    /// Room to be made for it, if there is a way.
-    pub preemption: Option<Preemption>,
+    /// Room to be made for it, or why none is.
+    pub room: Result<Preemption, NoRoom>,
 }
 
 /// Decides where `pod` runs. Among equally good nodes, the first by name.
 pub fn schedule(pod: &PodInfo, cluster: &Snapshot) -> Decision {
     if cluster.nodes.is_empty() {
         let message = "no nodes available to schedule pods".to_owned();
-        return Decision::Wait(Unschedulable { message, plugins: BTreeSet::new(), preemption: None });
+        let room = Err(NoRoom::Nowhere(String::new()));
+        return Decision::Wait(Unschedulable { message, plugins: BTreeSet::new(), room });
     }
     match feasible_nodes(pod, cluster) {
         Ok(nodes) => Decision::Bind(best(pod, &nodes, cluster)),
@@ -48,12 +49,13 @@ pub fn schedule(pod: &PodInfo, cluster: &Snapshot) -> Decision {
 }
 
 fn try_to_make_room(pod: &PodInfo, cluster: &Snapshot, diagnosis: Diagnosis) -> Unschedulable {
-    let (message, preemption) = match preempt(pod, cluster, &diagnosis) {
-        Ok(preemption) => (diagnosis.message(""), Some(preemption)),
+    let room = preempt(pod, cluster, &diagnosis);
+    let message = match &room {
+        Ok(_) => diagnosis.message(""),
         // Upstream asks two plugins for room. The first would free devices that resource claims hold.
-        Err(reason) => (diagnosis.message(&format!("no new claims to deallocate, preemption: {reason}")), None),
+        Err(reason) => diagnosis.message(&format!("no new claims to deallocate, preemption: {reason}")),
     };
-    Unschedulable { message, plugins: diagnosis.plugins, preemption }
+    Unschedulable { message, plugins: diagnosis.plugins, room }
 }
 
 /// The nodes on which the pod could run: at least one.

@@ -128,9 +128,9 @@ fn decide(case: &Case) -> Got {
     for _ in 0..2 {
         match schedule(&pending, &cache.snapshot()) {
             Decision::Bind(node) => return Got { node: Some(node), message: None, victims },
-            Decision::Wait(why) => match why.preemption {
-                None => return Got { node: None, message: Some(why.message), victims },
-                Some(preemption) => {
+            Decision::Wait(why) => match why.room {
+                Err(_) => return Got { node: None, message: Some(why.message), victims },
+                Ok(preemption) => {
                     cache.nominate(pending.clone(), &preemption.node);
                     for victim in preemption.victims {
                         cache.remove_pod(victim.uid());

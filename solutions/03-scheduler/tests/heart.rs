@@ -262,6 +262,6 @@ fn victims_are_taken_where_no_budget_is_broken() {
     let budget = Arc::new(serde_json::from_value(budget).expect("a budget"));
     Arc::make_mut(&mut cache.disruption_budgets).insert(("default".into(), "db".into()), budget);
     let Decision::Wait(why) = schedule(&busy("new", "x", 100), &cache.snapshot()) else { panic!("no room yet") };
-    let preemption = why.preemption.expect("room can be made");
+    let preemption = why.room.expect("room can be made");
     assert_eq!((preemption.node.as_str(), preemption.victims[0].name()), ("b", "free"));
 }

@@ -7,7 +7,7 @@
 //! proxy must find to be the same without asking: 8000 higher.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// How far above a forbidden port its stand-in is: 80 becomes 8080, 443 becomes 8443.
 pub const STAND_IN_OFFSET: u16 = 8000;
@@ -50,31 +50,41 @@ pub enum Holder {
     Nobody,
 }
 
-/// Reads from the kernel's table of sockets (`/proc/net/tcp`, and `/proc/net/tcp6` after it) who listens
-/// at `address`.
-pub fn holder(address: SocketAddr, sockets: &str) -> Holder {
-    const LISTENING: &str = "0A";
-    let mut found = Holder::Nobody;
-    for line in sockets.lines() {
-        let mut columns = line.split_whitespace().skip(1);
-        let (Some(local), Some(LISTENING)) = (columns.next(), columns.nth(1)) else { continue };
-        let Some((ip, port)) = local.split_once(':') else { continue };
-        if u16::from_str_radix(port, 16) != Ok(address.port()) {
-            continue;
-        }
-        if ip.bytes().all(|digit| digit == b'0') {
-            found = Holder::Stranger;
-        } else if is_address(ip, address.ip()) {
-            return Holder::Proxy;
-        }
-    }
-    found
+/// Who listens on this machine, as the kernel has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listeners {
+    everywhere: BTreeSet<u16>,
+    at: BTreeSet<(Ipv4Addr, u16)>,
 }
 
-/// Whether the kernel means this IPv4 address: it writes the bytes as one number, in its own order.
-fn is_address(hexadecimal: &str, address: IpAddr) -> bool {
-    let IpAddr::V4(address) = address else { return false };
-    u32::from_str_radix(hexadecimal, 16) == Ok(u32::from_ne_bytes(address.octets()))
+impl Listeners {
+    /// Reads the kernel's table of sockets: `/proc/net/tcp`, and `/proc/net/tcp6` after it.
+    pub fn parse(sockets: &str) -> Self {
+        const LISTENING: &str = "0A";
+        let mut found = Self::default();
+        for line in sockets.lines() {
+            let mut columns = line.split_whitespace().skip(1);
+            let (Some(local), Some(LISTENING)) = (columns.next(), columns.nth(1)) else { continue };
+            let Some((ip, port)) = local.split_once(':') else { continue };
+            let Ok(port) = u16::from_str_radix(port, 16) else { continue };
+            if ip.bytes().all(|digit| digit == b'0') {
+                found.everywhere.insert(port);
+            } else if let Ok(number) = u32::from_str_radix(ip, 16) {
+                // The bytes as one number, in the machine's own order.
+                found.at.insert((Ipv4Addr::from(number.to_ne_bytes()), port));
+            }
+        }
+        found
+    }
+
+    /// Who keeps others from listening at `address`.
+    pub fn holder(&self, address: SocketAddr) -> Holder {
+        match address.ip() {
+            IpAddr::V4(ip) if self.at.contains(&(ip, address.port())) => Holder::Proxy,
+            _ if self.everywhere.contains(&address.port()) => Holder::Stranger,
+            _ => Holder::Nobody,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -111,10 +121,11 @@ mod tests {
              1: 00000000:0BB8 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0\n\
              2: 0500607F:0050 0100007F:9999 01 00000000:00000000 00:00000000 00000000 0\n\
              3: 00000000000000000000000000000000:0BB9 00000000000000000000000000000000:0000 0A 0\n";
-        assert_eq!(holder(at("127.96.0.5:8080"), sockets), Holder::Proxy);
-        assert_eq!(holder(at("127.96.0.6:8080"), sockets), Holder::Nobody);
-        assert_eq!(holder(at("127.96.0.5:3000"), sockets), Holder::Stranger);
-        assert_eq!(holder(at("127.96.0.5:3001"), sockets), Holder::Stranger);
-        assert_eq!(holder(at("127.96.0.5:80"), sockets), Holder::Nobody, "a connection is no listener");
+        let listeners = Listeners::parse(sockets);
+        assert_eq!(listeners.holder(at("127.96.0.5:8080")), Holder::Proxy);
+        assert_eq!(listeners.holder(at("127.96.0.6:8080")), Holder::Nobody);
+        assert_eq!(listeners.holder(at("127.96.0.5:3000")), Holder::Stranger);
+        assert_eq!(listeners.holder(at("127.96.0.5:3001")), Holder::Stranger);
+        assert_eq!(listeners.holder(at("127.96.0.5:80")), Holder::Nobody, "a connection is no listener");
     }
 }

@@ -21,14 +21,14 @@ use tokio::task::AbortHandle;
 
 use crate::cidr::Cidr;
 use crate::forward::{Shared, accept};
-use crate::listening::{Holder, Step, holder, stand_ins, steps};
+use crate::listening::{Holder, Listeners, Step, stand_ins, steps};
 use crate::routing::{RouteKey, RoutingTable};
 
 /// How often a proxy that stands by looks whether an address has become free.
 const STANDBY_PERIOD: Duration = Duration::from_millis(100);
 
-/// For how long what the kernel said of its sockets is believed.
-const SOCKETS_PERIOD: Duration = Duration::from_secs(1);
+/// For how long what the kernel said of its listeners is believed.
+const LISTENERS_PERIOD: Duration = Duration::from_secs(1);
 
 /// Opens a listener. The kernel does it, but for tests of what the kernel refuses.
 pub type Bind = Arc<dyn Fn(SocketAddr) -> io::Result<TcpListener> + Send + Sync>;
@@ -62,7 +62,7 @@ pub(crate) struct Proxier {
     open: BTreeMap<SocketAddr, Open>,
     /// What has been said in events, each once.
     said: HashSet<(String, String, String)>,
-    sockets: Option<(Instant, String)>,
+    listeners: Option<(Instant, Listeners)>,
 }
 
 struct Open {
@@ -93,7 +93,7 @@ impl Proxier {
             pods,
             open: BTreeMap::new(),
             said: HashSet::new(),
-            sockets: None,
+            listeners: None,
         }
     }
 
@@ -212,16 +212,12 @@ impl Proxier {
     }
 
     fn holder(&mut self, address: SocketAddr) -> Holder {
-        let sockets = match self.sockets.take() {
-            Some((read, sockets)) if read.elapsed() < SOCKETS_PERIOD => (read, sockets),
-            _ => {
-                let read = |file| fs::read_to_string(file).unwrap_or_default();
-                (Instant::now(), read("/proc/net/tcp") + &read("/proc/net/tcp6"))
-            }
-        };
-        let holder = holder(address, &sockets.1);
-        self.sockets = Some(sockets);
-        holder
+        if self.listeners.as_ref().is_none_or(|(read, _)| read.elapsed() >= LISTENERS_PERIOD) {
+            let read = |file| fs::read_to_string(file).unwrap_or_default();
+            let listeners = Listeners::parse(&(read("/proc/net/tcp") + &read("/proc/net/tcp6")));
+            self.listeners = Some((Instant::now(), listeners));
+        }
+        self.listeners.as_ref().map_or(Holder::Nobody, |(_, listeners)| listeners.holder(address))
     }
 
     /// Says something about a service in an event, once.
