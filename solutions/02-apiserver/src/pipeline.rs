@@ -272,7 +272,13 @@ async fn dispatch(call: &Call) -> Result<Answer, Failure> {
         }
         return subresources::handle(call).await;
     }
-    if !call.resource.allows(&info.verb) {
+    // One is created where all are, and changed where it is.
+    let misplaced = match info.verb.as_str() {
+        "create" => !info.name.is_empty(),
+        "update" | "patch" => info.name.is_empty(),
+        _ => false,
+    };
+    if misplaced || !call.resource.allows(&info.verb) {
         return Err(Failure::method_not_allowed());
     }
     if !call.resource.is_stored() {

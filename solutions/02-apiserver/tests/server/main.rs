@@ -1,0 +1,10 @@
+//! The server over real sockets: what clients may rely on, whatever happens at the same time.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod gate;
+mod lists;
+mod objects;
+mod support;
+mod watches;
+mod writers;
