@@ -17,7 +17,8 @@
 //!
 //! - [`resources`]: what a pod asks for and what a node has, in whole numbers
 //! - [`selectors`]: which labels, nodes and taints are meant
-//! - [`framework`]: what is known while deciding, and what a plugin is
+//! - [`snapshot`]: what is known while deciding
+//! - [`framework`]: what a plugin is
 //! - [`filters`], [`spreading`], [`affinity`]: where a pod could run
 //! - [`scores`] (and again [`spreading`], [`affinity`]): where it runs best
 //! - [`scheduling`]: one pod, one cluster, one decision
@@ -25,6 +26,7 @@
 //! - [`preemption`]: making room for it
 //! - [`cache`]: what the scheduler believes of the cluster, with what it has just decided
 //! - [`queue`]: which pod is next, and who wakes the others
+//! - [`events`]: what about a change may interest whoever waits
 //!
 //! The shell waits: `watch` turns watches into changes, `scheduler` is the loop, `writes` speaks to the
 //! API server, [`leader`] sees to it that only one scheduler works at a time.
@@ -35,6 +37,8 @@ pub mod affinity;
 pub mod cache;
 #[path = "../../../solutions/03-scheduler/src/diagnosis.rs"]
 pub mod diagnosis;
+#[path = "../../../solutions/03-scheduler/src/events.rs"]
+pub mod events;
 pub mod filters;
 #[path = "../../../solutions/03-scheduler/src/framework.rs"]
 pub mod framework;
@@ -52,6 +56,8 @@ pub mod scheduling;
 pub mod scores;
 #[path = "../../../solutions/03-scheduler/src/selectors.rs"]
 pub mod selectors;
+#[path = "../../../solutions/03-scheduler/src/snapshot.rs"]
+pub mod snapshot;
 #[path = "../../../solutions/03-scheduler/src/spreading.rs"]
 pub mod spreading;
 #[path = "../../../solutions/03-scheduler/src/watch.rs"]

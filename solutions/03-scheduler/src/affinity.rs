@@ -9,10 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::framework::{
-    FilterPlugin, MAX_NODE_SCORE, NodeFilter, NodeInfo, PodInfo, Rejection, ScorePlugin, Snapshot, Verdict,
-};
+use crate::framework::{FilterPlugin, MAX_NODE_SCORE, NodeFilter, Rejection, ScorePlugin, Verdict};
 use crate::selectors::AffinityTerm;
+use crate::snapshot::{NodeInfo, PodInfo, Snapshot};
 
 /// Keeps pods near to, and far from, other pods.
 pub struct InterPodAffinity;

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
-use crate::framework::{Key, NodeInfo, Nominated, PodInfo, Snapshot, Workloads};
 use crate::selectors::Labels;
+use crate::snapshot::{Key, NodeInfo, Nominated, PodInfo, Snapshot, Workloads};
 
 /// Nodes, and the pods on them.
 #[derive(Default)]

@@ -11,9 +11,10 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{NodeSelectorTerm, PodSpec, Taint};
 
 use crate::affinity::InterPodAffinity;
-use crate::framework::{Candidates, FilterPlugin, NodeFilter, NodeInfo, PodInfo, Rejection, Snapshot, Verdict};
+use crate::framework::{Candidates, FilterPlugin, NodeFilter, Rejection, Verdict};
 use crate::resources::Resources;
 use crate::selectors::{node_allowed, required_node_selector, taints, tolerated};
+use crate::snapshot::{NodeInfo, PodInfo, Snapshot};
 use crate::spreading::PodTopologySpread;
 
 /// All filters, in upstream's order: a node's first refusal is the one that is reported.

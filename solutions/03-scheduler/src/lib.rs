@@ -7,7 +7,8 @@
 //!
 //! - [`resources`]: what a pod asks for and what a node has, in whole numbers
 //! - [`selectors`]: which labels, nodes and taints are meant
-//! - [`framework`]: what is known while deciding, and what a plugin is
+//! - [`snapshot`]: what is known while deciding
+//! - [`framework`]: what a plugin is
 //! - [`filters`], [`spreading`], [`affinity`]: where a pod could run
 //! - [`scores`] (and again [`spreading`], [`affinity`]): where it runs best
 //! - [`scheduling`]: one pod, one cluster, one decision
@@ -15,6 +16,7 @@
 //! - [`preemption`]: making room for it
 //! - [`cache`]: what the scheduler believes of the cluster, with what it has just decided
 //! - [`queue`]: which pod is next, and who wakes the others
+//! - [`events`]: what about a change may interest whoever waits
 //!
 //! The shell waits: `watch` turns watches into changes, `scheduler` is the loop, `writes` speaks to the
 //! API server, [`leader`] sees to it that only one scheduler works at a time.
@@ -22,6 +24,7 @@
 pub mod affinity;
 pub mod cache;
 pub mod diagnosis;
+pub mod events;
 pub mod filters;
 pub mod framework;
 pub mod leader;
@@ -32,6 +35,7 @@ mod scheduler;
 pub mod scheduling;
 pub mod scores;
 pub mod selectors;
+pub mod snapshot;
 pub mod spreading;
 mod watch;
 mod writes;

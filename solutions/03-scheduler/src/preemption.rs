@@ -15,9 +15,10 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::diagnosis::{Diagnosis, count_reasons};
-use crate::framework::{Key, NodeInfo, PodInfo, Rejection, Snapshot};
+use crate::framework::Rejection;
 use crate::scheduling::fits;
 use crate::selectors::{is_empty, labels, selects};
+use crate::snapshot::{Key, NodeInfo, PodInfo, Snapshot};
 
 /// What is done to make room.
 #[derive(Clone, Debug)]

@@ -24,7 +24,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::framework::PodInfo;
+use crate::events::ClusterEvent;
+use crate::snapshot::PodInfo;
 
 /// How long a pod waits after its first failure.
 pub const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
@@ -36,31 +37,6 @@ pub const MAX_BACKOFF: Duration = Duration::from_secs(10);
 /// forgotten kind of change.
 pub const MAX_UNSCHEDULABLE: Duration = Duration::from_secs(5 * 60);
 
-/// Something changed in the cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ClusterEvent {
-    /// A node is new.
-    NodeAdded,
-    /// A node has more, or less, to give.
-    NodeAllocatable,
-    /// A node's labels changed.
-    NodeLabels,
-    /// A node's taints changed, or it was cordoned or uncordoned.
-    NodeTaints,
-    /// A node is gone.
-    NodeDeleted,
-    /// A pod got a node.
-    PodPlaced,
-    /// The labels of a pod that has a node changed.
-    PodLabels,
-    /// A pod that has a node asks for less than it did.
-    PodShrunk,
-    /// A pod that had a node, or a promise of one, is gone or has ended.
-    PodGone,
-    /// A namespace's labels changed.
-    NamespaceLabels,
-}
-
 /// Whether an event may change a plugin's mind.
 pub fn may_help(plugin: &str, event: ClusterEvent) -> bool {
     use ClusterEvent::*;
@@ -69,7 +45,7 @@ pub fn may_help(plugin: &str, event: ClusterEvent) -> bool {
         "NodeUnschedulable" | "TaintToleration" => matches!(event, NodeAdded | NodeTaints),
         "NodeAffinity" => matches!(event, NodeAdded | NodeLabels),
         "NodePorts" => matches!(event, NodeAdded | PodGone),
-        "NodeResourcesFit" => matches!(event, NodeAdded | NodeAllocatable | PodGone | PodShrunk),
+        "NodeResourcesFit" => matches!(event, NodeAdded | NodeAllocatable | PodGone | PodResized),
         // Whoever comes, goes or is relabelled shifts the balance.
         "PodTopologySpread" => {
             matches!(event, NodeAdded | NodeLabels | NodeTaints | NodeDeleted | PodPlaced | PodLabels | PodGone)

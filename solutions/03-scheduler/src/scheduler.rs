@@ -18,12 +18,12 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::cache::Cache;
-use crate::framework::{Key, PodInfo};
+use crate::events::{ClusterEvent, node_events, placed_events};
 use crate::preemption::NoRoom;
-use crate::queue::{ClusterEvent, SchedulingQueue};
-use crate::resources::Resources;
+use crate::queue::SchedulingQueue;
 use crate::scheduling::{Decision, Unschedulable, schedule};
-use crate::selectors::{labels, taints};
+use crate::selectors::labels;
+use crate::snapshot::{Key, PodInfo};
 use crate::watch::{Delta, Told, follow};
 use crate::writes::{self, Nomination, SCHEDULER_NAME};
 
@@ -190,7 +190,7 @@ impl Scheduler {
             Some(node) => self.cache.set_node(node.clone()),
             None => self.cache.remove_node(&delta.key().1),
         }
-        for event in node_events(delta) {
+        for event in node_events(delta.old.as_deref(), delta.new.as_deref()) {
             self.queue.on_event(event, self.started.elapsed());
         }
     }
@@ -320,39 +320,4 @@ fn node_of(pod: &PodInfo) -> Option<&str> {
 fn has_ended(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed"))
-}
-
-/// What about a pod with a node may interest those without. `before` is how it was, if it had one.
-fn placed_events(before: Option<&PodInfo>, after: &PodInfo) -> Vec<ClusterEvent> {
-    let Some(before) = before else { return vec![ClusterEvent::PodPlaced] };
-    let mut events = Vec::new();
-    if before.labels() != after.labels() {
-        events.push(ClusterEvent::PodLabels);
-    }
-    if before.requests != after.requests {
-        events.push(ClusterEvent::PodShrunk);
-    }
-    events
-}
-
-/// What about a node's change may interest pods. A heartbeat doesn't.
-fn node_events(delta: &Delta<Node>) -> Vec<ClusterEvent> {
-    let (before, after) = match (&delta.old, &delta.new) {
-        (Some(before), Some(after)) => (before, after),
-        (None, Some(_)) => return vec![ClusterEvent::NodeAdded],
-        (_, None) => return vec![ClusterEvent::NodeDeleted],
-    };
-    let allocatable = |node: &Node| Resources::from_list(node.status.as_ref().and_then(|s| s.allocatable.as_ref()));
-    let cordoned = |node: &Node| node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false);
-    let mut events = Vec::new();
-    if allocatable(before) != allocatable(after) {
-        events.push(ClusterEvent::NodeAllocatable);
-    }
-    if labels(&before.metadata) != labels(&after.metadata) {
-        events.push(ClusterEvent::NodeLabels);
-    }
-    if taints(before) != taints(after) || cordoned(before) != cordoned(after) {
-        events.push(ClusterEvent::NodeTaints);
-    }
-    events
 }

@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use crate::diagnosis::Diagnosis;
 use crate::filters::FILTERS;
-use crate::framework::{Candidates, NodeFilter, NodeInfo, PodInfo, Rejection, Snapshot, Verdict};
+use crate::framework::{Candidates, NodeFilter, Rejection, Verdict};
 use crate::preemption::{NoRoom, Preemption, preempt};
 use crate::scores::{SCORES, total_scores};
+use crate::snapshot::{NodeInfo, PodInfo, Snapshot};
 
 /// What is to be done with a pod.
 #[derive(Clone, Debug)]

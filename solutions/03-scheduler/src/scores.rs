@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::affinity::InterPodAffinity;
-use crate::framework::{MAX_NODE_SCORE, NodeInfo, PodInfo, ScorePlugin, Snapshot, normalize};
+use crate::framework::{MAX_NODE_SCORE, ScorePlugin, normalize};
 use crate::resources::Resources;
 use crate::selectors::{node_matches, taints, tolerated};
+use crate::snapshot::{NodeInfo, PodInfo, Snapshot};
 use crate::spreading::PodTopologySpread;
 
 /// All opinions.

@@ -14,10 +14,9 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::TopologySpreadConstraint;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use crate::framework::{
-    FilterPlugin, MAX_NODE_SCORE, NodeFilter, NodeInfo, PodInfo, Rejection, ScorePlugin, Snapshot, Verdict,
-};
+use crate::framework::{FilterPlugin, MAX_NODE_SCORE, NodeFilter, Rejection, ScorePlugin, Verdict};
 use crate::selectors::{Labels, is_empty, node_allowed, selects, taints, tolerated};
+use crate::snapshot::{NodeInfo, PodInfo, Snapshot};
 
 const HOSTNAME: &str = "kubernetes.io/hostname";
 const ZONE: &str = "topology.kubernetes.io/zone";

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use kubesmith_common::events::{EventType, Recorder};
 
-use crate::framework::PodInfo;
 use crate::preemption::Preemption;
+use crate::snapshot::PodInfo;
 
 /// The scheduler's name: what a pod's `spec.schedulerName` must say, and under which its events stand.
 pub const SCHEDULER_NAME: &str = "default-scheduler";

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kubesmith_scheduler::cache::Cache;
-use kubesmith_scheduler::framework::PodInfo;
 use kubesmith_scheduler::queue::gated;
 use kubesmith_scheduler::scheduling::{Decision, schedule};
+use kubesmith_scheduler::snapshot::PodInfo;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use kubesmith_checks::{Rng, seeds};
 use kubesmith_scheduler::cache::Cache;
-use kubesmith_scheduler::framework::PodInfo;
-use kubesmith_scheduler::queue::{ClusterEvent, MAX_UNSCHEDULABLE, SchedulingQueue, backoff};
+use kubesmith_scheduler::events::ClusterEvent;
+use kubesmith_scheduler::queue::{MAX_UNSCHEDULABLE, SchedulingQueue, backoff};
 use kubesmith_scheduler::scheduling::{Decision, schedule};
+use kubesmith_scheduler::snapshot::PodInfo;
 use serde_json::{Value, json};
 
 fn at(seconds: u64) -> Duration {

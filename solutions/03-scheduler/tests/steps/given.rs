@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::PodSpec;
-use kubesmith_scheduler::framework::{NodeInfo, PodInfo};
+use kubesmith_scheduler::snapshot::{NodeInfo, PodInfo};
 use serde_json::{Value, json};
 
 /// A pod's spec from its JSON; `containers` may be left out.

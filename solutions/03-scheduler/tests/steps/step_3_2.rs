@@ -55,7 +55,7 @@ fn a_cordon_can_be_tolerated() {
     });
 }
 
-fn tainted(taints: Value) -> kubesmith_scheduler::framework::NodeInfo {
+fn tainted(taints: Value) -> kubesmith_scheduler::snapshot::NodeInfo {
     node_with("tainted", json!({}), json!({ "taints": taints }))
 }
 

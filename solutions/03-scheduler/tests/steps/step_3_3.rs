@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kubesmith_checks::{Rng, expect, expect_eq, seeds, within};
-use kubesmith_scheduler::framework::{NodeInfo, PodInfo, ScorePlugin, Snapshot};
+use kubesmith_scheduler::framework::ScorePlugin;
 use kubesmith_scheduler::scores::{balanced_allocation, least_allocated, total_scores};
+use kubesmith_scheduler::snapshot::{NodeInfo, PodInfo, Snapshot};
 use serde_json::json;
 
 use crate::given::{node, pod};
