@@ -69,8 +69,10 @@ pub fn pod_status(view: &View<'_>, old: &PodStatus, now: Timestamp) -> (PodStatu
     let Some(spec) = &view.pod.spec else { return (old.clone(), Phase::Pending) };
     let init: Vec<ContainerStatus> =
         spec.init_containers.iter().flatten().map(|container| container_status(view, spec, container, true)).collect();
-    let regular: Vec<ContainerStatus> =
+    let mut regular: Vec<ContainerStatus> =
         spec.containers.iter().map(|container| container_status(view, spec, container, false)).collect();
+    // Whoever compares two statuses should find the same order; upstream sorts these, and only these.
+    regular.sort_by(|a, b| a.name.cmp(&b.name));
     let has_run = regular.iter().any(|status| status.container_id.is_some());
     let all = [init.as_slice(), regular.as_slice()].concat();
     let was = old.phase.as_deref().and_then(Phase::from_name).unwrap_or(Phase::Pending);
