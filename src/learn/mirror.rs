@@ -7,8 +7,9 @@
 //! changes, so cargo rebuilds only what changed.
 //!
 //! Mirrors share the repository's target directory, so that nothing from outside is built twice. Their
-//! own crates must not be mistaken for the repository's there: each mirror's crates have a version of
-//! their own (`0.1.0+mine.store`), and with it file names of their own.
+//! own crates must not be mistaken for the repository's there, nor for those of another clone: each
+//! mirror's crates have a version of their own (`0.1.0+mine.store.1f3a9c02`), and with it file names of
+//! their own.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -161,13 +162,14 @@ impl Mirror {
     /// # Errors
     /// If it can't be written, or the workspace's manifest isn't what it used to be.
     pub fn lay(repository: &Path, name: &str, mut overlay: Overlay) -> anyhow::Result<Self> {
-        let target = target_dir(repository)?;
-        let root = target.join("mine").join(name);
+        let root = repository.join("target/mine").join(name);
+        let build = build_metadata(name, &root);
         let manifest = fs::read_to_string(repository.join("Cargo.toml")).context("Cargo.toml")?;
-        overlay.insert("Cargo.toml".into(), manifest_for(&manifest, name)?);
+        overlay.insert("Cargo.toml".into(), manifest_for(&manifest, &build)?);
+        let target = target_dir(repository)?;
         let mirror = Self { name: name.to_owned(), root, repository: repository.to_owned(), target, renamed: vec![] };
         mirror.lay_directory(Path::new(""), &overlay)?;
-        mirror.lay_lock()?;
+        mirror.lay_lock(&build)?;
         Ok(mirror)
     }
 
@@ -212,13 +214,13 @@ impl Mirror {
 
     /// The lock file, with this mirror's names in it. Cargo then drops what the mirror doesn't need, so
     /// it is written again only when the repository's own has changed.
-    fn lay_lock(&self) -> anyhow::Result<()> {
+    fn lay_lock(&self, build: &str) -> anyhow::Result<()> {
         let text = fs::read_to_string(self.repository.join("Cargo.lock")).context("Cargo.lock")?;
         let hash = format!("{:x}", Sha256::digest(&text));
         let origin = self.root.join(LOCK_ORIGIN);
         let lock = self.root.join("Cargo.lock");
         if !lock.exists() || fs::read_to_string(&origin).ok().as_deref() != Some(&hash) {
-            fs::write(&lock, lock_for(&text, &self.name)).with_context(|| lock.display().to_string())?;
+            fs::write(&lock, lock_for(&text, build)).with_context(|| lock.display().to_string())?;
             fs::write(&origin, hash).with_context(|| origin.display().to_string())?;
         }
         Ok(())
@@ -278,7 +280,7 @@ pub fn clean_environment(command: &mut Command) {
 
 /// The workspace's manifest for a mirror: only the solutions are members, and names and versions are
 /// the mirror's own.
-fn manifest_for(manifest: &str, name: &str) -> anyhow::Result<String> {
+fn manifest_for(manifest: &str, build: &str) -> anyhow::Result<String> {
     let mut out = String::new();
     let (mut section, mut list, mut members, mut versions) = (String::new(), None, 0, 0);
     for line in manifest.lines() {
@@ -304,7 +306,7 @@ fn manifest_for(manifest: &str, name: &str) -> anyhow::Result<String> {
             ("[workspace.package]", _) if trimmed.starts_with("version = ") => {
                 versions += 1;
                 let version = trimmed.trim_start_matches("version = ").trim_matches('"');
-                out.push_str(&format!("version = \"{}\"\n", version_for(version, name)));
+                out.push_str(&format!("version = \"{}\"\n", version_for(version, build)));
             }
             ("[package]", "name = \"kubesmith\"") => out.push_str(&format!("name = \"{PROGRAM}\"\n")),
             ("[package]", _) if trimmed.starts_with("default-run") => {}
@@ -317,18 +319,25 @@ fn manifest_for(manifest: &str, name: &str) -> anyhow::Result<String> {
     Ok(out)
 }
 
-/// A version that tells this mirror's crates from all others: build metadata, which no one compares.
-fn version_for(version: &str, name: &str) -> String {
+/// What tells the crates of the mirror called `name` at `root` from all others that are built into the
+/// same target directory.
+fn build_metadata(name: &str, root: &Path) -> String {
     let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    format!("{version}+mine.{plain}")
+    let place = format!("{:x}", Sha256::digest(root.as_os_str().as_encoded_bytes()));
+    format!("mine.{plain}.{}", &place[..8])
+}
+
+/// A version with build metadata, which nobody compares.
+fn version_for(version: &str, build: &str) -> String {
+    format!("{version}+{build}")
 }
 
 /// The lock file with the mirror's names and versions for the workspace's own packages: those without
 /// a source.
-fn lock_for(lock: &str, name: &str) -> String {
+fn lock_for(lock: &str, build: &str) -> String {
     let own = |block: &str| block.starts_with("[[package]]") && !block.contains("\nsource = ");
     let rename = |line: &str| match line.strip_prefix("version = \"") {
-        Some(version) => format!("version = \"{}\"", version_for(version.trim_end_matches('"'), name)),
+        Some(version) => format!("version = \"{}\"", version_for(version.trim_end_matches('"'), build)),
         None if line == "name = \"kubesmith\"" => format!("name = \"{PROGRAM}\""),
         None => line.to_owned(),
     };
@@ -397,7 +406,7 @@ mod tests {
     fn a_mirrors_manifest_has_the_solutions_alone_and_its_own_names() {
         let expected = "[workspace]\nresolver = \"3\"\nmembers = [\n    \"solutions/0*\",\n]\n\n\
             [workspace.package]\nversion = \"0.1.0+mine.store-proxy\"\n\n[package]\nname = \"kubesmith-mine\"\n";
-        assert_eq!(manifest_for(MANIFEST, "store+proxy").unwrap(), expected);
+        assert_eq!(manifest_for(MANIFEST, "mine.store-proxy").unwrap(), expected);
         assert!(manifest_for("[workspace]\n", "x").is_err());
     }
 
@@ -407,7 +416,14 @@ mod tests {
             [[package]]\nname = \"a\"\nversion = \"1.0.0\"\nsource = \"registry\"\n";
         let expected = "version = 4\n\n[[package]]\nname = \"kubesmith-mine\"\nversion = \"0.1.0+mine.x\"\n\
             dependencies = [\n \"a\",\n]\n\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\nsource = \"registry\"\n";
-        assert_eq!(lock_for(lock, "x"), expected);
+        assert_eq!(lock_for(lock, "mine.x"), expected);
+    }
+
+    #[test]
+    fn two_clones_mirrors_are_never_the_same() {
+        let build = |name: &str, root: &str| build_metadata(name, Path::new(root));
+        assert!(build("store+proxy", "/a").starts_with("mine.store-proxy."));
+        assert_ne!(build("store", "/a"), build("store", "/b"));
     }
 
     fn repository() -> tempfile::TempDir {
