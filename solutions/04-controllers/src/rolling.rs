@@ -96,16 +96,17 @@ pub fn grow(bounds: &Bounds, new: i32, all: i32) -> i32 {
 /// ones as may be spared; the oldest ReplicaSet first.
 pub fn shrink(bounds: &Bounds, new: &SetSize, old: &[SetSize]) -> Vec<(String, i32)> {
     // >>> step 4.5: shrink
-    let all = new.replicas + old.iter().map(|set| set.replicas).sum::<i32>();
+    // Sets that should have no pods are out of this, even while their last ones are still counted.
+    let mut sets: Vec<_> = old.iter().filter(|set| set.replicas > 0).cloned().collect();
+    let all = new.replicas + sets.iter().map(|set| set.replicas).sum::<i32>();
     // What the new set still owes counts as missing, or old pods would go before new ones are ready.
     let owed = new.replicas - new.available;
     let spare = all - bounds.min_available() - owed;
     // A set with more available pods than it should have hasn't followed its last step yet.
-    let unsettled = old.iter().any(|set| set.replicas > 0 && set.available > set.replicas);
+    let unsettled = sets.iter().any(|set| set.available > set.replicas);
     if spare <= 0 || unsettled {
         return Vec::new();
     }
-    let mut sets = old.to_vec();
     sets.sort_by(|one, other| (one.created, &one.name).cmp(&(other.created, &other.name)));
     let before = sets.clone();
 
@@ -116,7 +117,7 @@ pub fn shrink(bounds: &Bounds, new: &SetSize, old: &[SetSize]) -> Vec<(String, i
         unhealthy -= count;
     }
 
-    let available = new.available + old.iter().map(|set| set.available).sum::<i32>();
+    let available = new.available + before.iter().map(|set| set.available).sum::<i32>();
     let mut healthy = (available - bounds.min_available()).max(0);
     for set in &mut sets {
         let count = healthy.min(set.replicas);
