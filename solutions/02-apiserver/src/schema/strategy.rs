@@ -259,19 +259,22 @@ fn match_label_keys(pod: &mut Map<String, Value>) {
     let Some(spec) = pod.get_mut("spec") else { return };
     for affinity in ["podAffinity", "podAntiAffinity"] {
         let Some(affinity) = spec.pointer_mut(&format!("/affinity/{affinity}")) else { continue };
-        for required in affinity["requiredDuringSchedulingIgnoredDuringExecution"].as_array_mut().into_iter().flatten()
-        {
+        for required in items_mut(affinity, "requiredDuringSchedulingIgnoredDuringExecution") {
             extend_selector(required, &labels);
         }
-        for preferred in
-            affinity["preferredDuringSchedulingIgnoredDuringExecution"].as_array_mut().into_iter().flatten()
-        {
-            extend_selector(&mut preferred["podAffinityTerm"], &labels);
+        for preferred in items_mut(affinity, "preferredDuringSchedulingIgnoredDuringExecution") {
+            if let Some(term) = preferred.get_mut("podAffinityTerm") {
+                extend_selector(term, &labels);
+            }
         }
     }
-    for constraint in spec["topologySpreadConstraints"].as_array_mut().into_iter().flatten() {
+    for constraint in items_mut(spec, "topologySpreadConstraints") {
         extend_selector(constraint, &labels);
     }
+}
+
+fn items_mut<'a>(of: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut Value> {
+    of.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 fn extend_selector(term: &mut Value, labels: &Value) {

@@ -27,7 +27,7 @@ pub(super) const TABLE: &[(&str, Defaulter)] = &[
     ("core/v1.ReplicationController", replication_controller),
     ("core/v1.Service", service),
     ("core/v1.ServicePort", service_port),
-    ("core/v1.Secret", |map| or_set(map, "type", "Opaque")),
+    ("core/v1.Secret", secret),
     ("core/v1.PersistentVolume", |map| or_set(entry(map, "status"), "phase", "Pending")),
     ("core/v1.PersistentVolumeSpec", |map| {
         or_set(map, "persistentVolumeReclaimPolicy", "Retain");
@@ -225,6 +225,18 @@ fn service_port(map: &mut Map<String, Value>) {
     if unset {
         let port = map.get("port").cloned().unwrap_or(Value::from(0));
         map.insert("targetPort".to_owned(), port);
+    }
+}
+
+/// `stringData` is a way to write `data`, and never read.
+fn secret(map: &mut Map<String, Value>) {
+    use base64::Engine;
+    or_set(map, "type", "Opaque");
+    let Some(Value::Object(plain)) = map.remove("stringData") else { return };
+    let data = entry(map, "data");
+    for (key, value) in plain {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(value.as_str().unwrap_or_default());
+        data.insert(key, encoded.into());
     }
 }
 

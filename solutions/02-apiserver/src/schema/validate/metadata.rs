@@ -183,8 +183,7 @@ fn masked(prefix: &str) -> String {
 /// What a resource's names must look like.
 fn name_rule(resource: &Resource) -> fn(&str) -> Vec<String> {
     match (resource.gvk.group.as_ref(), resource.plural.as_ref()) {
-        ("", "namespaces") => formats::dns_label,
-        ("", "services") => formats::dns_1035_label,
+        ("", "namespaces" | "services") => formats::dns_label,
         ("rbac.authorization.k8s.io", _) => formats::path_segment,
         ("networking.k8s.io", "ipaddresses") => ip_address,
         _ => formats::dns_subdomain,
