@@ -5,6 +5,7 @@
 mod gate;
 mod lists;
 mod objects;
+mod shapes;
 mod support;
 mod watches;
 mod writers;
