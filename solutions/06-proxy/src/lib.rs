@@ -118,7 +118,7 @@ pub async fn run_with(options: Options, lifecycle: Lifecycle, bind: Bind) -> Res
     let client = from_kubeconfig(&options.kubeconfig, "kube-proxy").await?;
     let recorder = Recorder::new(client.clone(), "kube-proxy", Some(&node));
     let mut watches = JoinSet::new();
-    let watched = watch(&client, &mut watches);
+    let watched = watch(&client, &node, &mut watches);
     let mut proxier = Proxier::new(watched, recorder, bind, options.cluster_cidr);
     tokio::select! {
         () = lifecycle.shutdown.cancelled() => {}
@@ -146,21 +146,25 @@ async fn work(proxier: &mut Proxier, lifecycle: &Lifecycle) {
     proxier.run().await;
 }
 
-fn watch(client: &Client, watches: &mut JoinSet<()>) -> Watched {
+fn watch(client: &Client, node: &str, watches: &mut JoinSet<()>) -> Watched {
     let changed = Arc::new(Notify::new());
     let (services, services_writer) = reflector::store();
     let (slices, slices_writer) = reflector::store();
-    watches.spawn(follow(Api::all(client.clone()), services_writer, changed.clone()));
-    watches.spawn(follow(Api::all(client.clone()), slices_writer, changed.clone()));
-    Watched { services, slices, changed }
+    let (own_node, node_writer) = reflector::store();
+    let all = watcher::Config::default();
+    let only_own = all.clone().fields(&format!("metadata.name={node}"));
+    watches.spawn(follow(Api::all(client.clone()), all.clone(), services_writer, changed.clone()));
+    watches.spawn(follow(Api::all(client.clone()), all, slices_writer, changed.clone()));
+    watches.spawn(follow(Api::all(client.clone()), only_own, node_writer, changed.clone()));
+    Watched { services, slices, node: own_node, changed }
 }
 
 /// Keeps a store as the API server has it, and tells of every change.
-async fn follow<K>(api: Api<K>, store: reflector::store::Writer<K>, changed: Arc<Notify>)
+async fn follow<K>(api: Api<K>, which: watcher::Config, store: reflector::store::Writer<K>, changed: Arc<Notify>)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let events = watcher(api, watcher::Config::default()).modify(|object| object.meta_mut().managed_fields = None);
+    let events = watcher(api, which).modify(|object| object.meta_mut().managed_fields = None);
     let events = reflector(store, events);
     pin_mut!(events);
     let mut wait = RETRY.0;

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{ObjectReference, Service};
+use k8s_openapi::api::core::v1::{Node, ObjectReference, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -22,7 +22,7 @@ use tokio::task::AbortHandle;
 use crate::cidr::Cidr;
 use crate::forward::{Shared, accept};
 use crate::listening::{Holder, Listeners, Step, stand_ins, steps};
-use crate::routing::{RouteKey, RoutingTable};
+use crate::routing::{RouteKey, RoutingTable, Site};
 
 /// How often a proxy that stands by looks whether an address has become free.
 const STANDBY_PERIOD: Duration = Duration::from_millis(100);
@@ -49,6 +49,8 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) struct Watched {
     pub(crate) services: Store<Service>,
     pub(crate) slices: Store<EndpointSlice>,
+    /// The one node that this proxy is on, once it is there.
+    pub(crate) node: Store<Node>,
     pub(crate) changed: Arc<Notify>,
 }
 
@@ -102,6 +104,7 @@ impl Proxier {
         // An error means that the watches have ended, and they only end with the proxy.
         let _ = self.watched.services.wait_until_ready().await;
         let _ = self.watched.slices.wait_until_ready().await;
+        let _ = self.watched.node.wait_until_ready().await;
     }
 
     /// What all connections share.
@@ -116,7 +119,9 @@ impl Proxier {
 
     /// Makes the table anew and serves it.
     pub(crate) fn update(&mut self) {
-        let table = RoutingTable::new(&self.watched.services.state(), &self.watched.slices.state(), self.pods);
+        let mut site = Site { pods: self.pods, ..Site::default() };
+        site.node_addresses.extend(self.watched.node.state().iter().flat_map(|node| loopback_addresses(node)));
+        let table = RoutingTable::new(&self.watched.services.state(), &self.watched.slices.state(), &site);
         for refusal in &table.refusals {
             self.say(&refusal.namespace, &refusal.service, refusal.reason, refusal.message.clone());
         }
@@ -230,4 +235,11 @@ impl Proxier {
             self.recorder.record_about(about, EventType::Warning, reason, message);
         }
     }
+}
+
+/// The node's own addresses on the loopback network.
+fn loopback_addresses(node: &Node) -> Vec<IpAddr> {
+    let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
+    let internal = addresses.filter(|address| address.type_ == "InternalIP");
+    internal.filter_map(|address| address.address.parse().ok()).filter(IpAddr::is_loopback).collect()
 }

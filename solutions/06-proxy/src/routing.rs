@@ -80,6 +80,21 @@ pub struct Refusal {
     pub message: String,
 }
 
+/// What the proxy knows of where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// At these addresses node ports are served: 127.0.0.1, and the node's own.
+    pub node_addresses: Vec<IpAddr>,
+    /// The range of the pods' addresses, if it is known: a service's address can't be in it.
+    pub pods: Option<Cidr>,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self { node_addresses: vec![Ipv4Addr::LOCALHOST.into()], pods: None }
+    }
+}
+
 /// Which address leads where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoutingTable {
@@ -92,9 +107,8 @@ pub struct RoutingTable {
 }
 
 impl RoutingTable {
-    /// Joins services with the slices that belong to them. `pods` is the range of the pods' addresses,
-    /// if it is known: a service's address can't be in it.
-    pub fn new<S, E>(services: &[S], slices: &[E], pods: Option<Cidr>) -> Self
+    /// Joins services with the slices that belong to them.
+    pub fn new<S, E>(services: &[S], slices: &[E], site: &Site) -> Self
     where
         S: AsRef<Service>,
         E: AsRef<EndpointSlice>,
@@ -108,12 +122,12 @@ impl RoutingTable {
         let mut table = Self::default();
         for service in services.iter().map(AsRef::as_ref) {
             let key = (service.namespace().unwrap_or_default(), service.name_any());
-            table.add(service, by_service.get(&key).map(Vec::as_slice).unwrap_or_default(), pods);
+            table.add(service, by_service.get(&key).map(Vec::as_slice).unwrap_or_default(), site);
         }
         table
     }
 
-    fn add(&mut self, service: &Service, slices: &[&EndpointSlice], pods: Option<Cidr>) {
+    fn add(&mut self, service: &Service, slices: &[&EndpointSlice], site: &Site) {
         let Some(spec) = &service.spec else { return };
         if is_headless(spec) {
             return;
@@ -124,7 +138,7 @@ impl RoutingTable {
                 service: service.name_any(),
                 port: port.name.clone().unwrap_or_default(),
             };
-            if let Some((reason, message)) = refusal(spec, port, pods) {
+            if let Some((reason, message)) = refusal(spec, port, site.pods) {
                 self.refusals.insert(Refusal { namespace: key.namespace, service: key.service, reason, message });
                 continue;
             }
@@ -134,7 +148,7 @@ impl RoutingTable {
                 known: backends.iter().map(|backend| backend.address).collect(),
                 affinity: affinity(spec),
             };
-            for address in listen_addresses(spec, port) {
+            for address in listen_addresses(spec, port, &site.node_addresses) {
                 self.addresses.entry(address).or_insert_with(|| key.clone());
             }
             self.routes.insert(key, route);
@@ -160,15 +174,15 @@ fn is_headless(spec: &ServiceSpec) -> bool {
 }
 
 /// Where clients may connect to for one port of a service: each of the service's own addresses at the
-/// port, and 127.0.0.1 at the node port, if it has one.
-pub fn listen_addresses(spec: &ServiceSpec, port: &ServicePort) -> Vec<SocketAddr> {
+/// port and, if it has a node port, each of the node's addresses at that.
+pub fn listen_addresses(spec: &ServiceSpec, port: &ServicePort, node_addresses: &[IpAddr]) -> Vec<SocketAddr> {
     // >>> step 6.1: listen_addresses
     let mut addresses = Vec::new();
     if let Ok(number) = u16::try_from(port.port) {
         addresses.extend(service_addresses(spec).into_iter().map(|address| SocketAddr::new(address, number)));
     }
     if let Some(number) = port.node_port.and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0) {
-        addresses.push((Ipv4Addr::LOCALHOST, number).into());
+        addresses.extend(node_addresses.iter().map(|address| SocketAddr::new(*address, number)));
     }
     addresses
     // <<< step 6.1: listen_addresses

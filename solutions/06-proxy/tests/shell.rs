@@ -209,6 +209,11 @@ async fn a_node_port_leads_to_the_pod_too() {
     endpoint(&api, 0, pod.address, true);
     let proxy = Proxy::start(&api, "node-1");
     until_served(free).await;
+    let own = fresh_address();
+    let addresses = json!([{ "type": "InternalIP", "address": own }, { "type": "Hostname", "address": "node-1" }]);
+    let node = json!({ "metadata": { "name": "node-1" }, "status": { "addresses": addresses } });
+    api.put("/api/v1/nodes/node-1", node);
+    until_served((own, free.port()).into()).await;
     proxy.stop().await;
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kubesmith_proxy::routing::{Route, RoutingTable};
+use kubesmith_proxy::routing::{Route, RoutingTable, Site};
 use serde_json::{Value, json};
 
 /// An address with its port.
@@ -43,7 +43,7 @@ pub fn slice(addresses: &[&str]) -> Arc<EndpointSlice> {
 
 /// The table of one service and some slices.
 pub fn table(service: &Arc<Service>, slices: &[Arc<EndpointSlice>]) -> RoutingTable {
-    RoutingTable::new(std::slice::from_ref(service), slices, None)
+    RoutingTable::new(std::slice::from_ref(service), slices, &Site::default())
 }
 
 /// A route to these endpoints.

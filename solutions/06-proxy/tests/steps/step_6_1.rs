@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kubesmith_checks::{Rng, expect, expect_eq, seeds, within};
-use kubesmith_proxy::routing::RoutingTable;
+use kubesmith_proxy::routing::{RoutingTable, Site};
 use serde_json::json;
 
 use crate::given::{all, at, service, slice, slice_of, table};
@@ -83,10 +83,17 @@ fn a_node_port_leads_to_the_same_pods() {
     within(LIMIT, || {
         let ports = json!([{ "port": 80, "nodePort": 30080 }]);
         let web = service(json!({ "type": "NodePort", "clusterIP": "127.96.0.5", "ports": ports }));
-        let got = leads(&table(&web, &[slice(&["127.1.0.1"])]));
-        let pods = all(&["127.1.0.1:8080"]);
-        let expected = [(at("127.96.0.5:80"), pods.clone()), (at("127.0.0.1:30080"), pods)].into();
-        expect_eq(&got, &expected, "a service with a node port", "It is a second way in, from outside the cluster.");
+        let node_addresses = ["127.0.0.1", "127.96.0.1"].map(|ip| at(&format!("{ip}:0")).ip()).to_vec();
+        let site = Site { node_addresses, pods: None };
+        let got = leads(&RoutingTable::new(&[web], &[slice(&["127.1.0.1"])], &site));
+        let ways_in = ["127.96.0.5:80", "127.0.0.1:30080", "127.96.0.1:30080"];
+        let expected = ways_in.map(|way_in| (at(way_in), all(&["127.1.0.1:8080"]))).into();
+        expect_eq(
+            &got,
+            &expected,
+            "a service with a node port, on a node with two addresses",
+            "The node port is a second way in, from outside the cluster, at whatever address the node has.",
+        );
     });
 }
 
