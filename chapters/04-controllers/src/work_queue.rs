@@ -1,0 +1,106 @@
+//! A work queue: what a controller should look at next.
+//!
+//! It holds keys, not events. However often an object changes while it waits, it is looked at once;
+//! while it is being looked at, nobody else looks, and a change meanwhile brings it back when that is
+//! done. Whoever fails comes back after a while that doubles each time, so that one broken object
+//! costs the others nothing.
+//!
+//! Nothing here knows a clock: time is the duration since some start, passed in.
+//! Upstream: `k8s.io/client-go/util/workqueue` (`queue.go`, `delaying_queue.go`, `default_rate_limiters.go`).
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::hash::Hash;
+use std::time::Duration;
+
+/// How long after its first failure an item comes back.
+pub const BASE_DELAY: Duration = Duration::from_millis(5);
+
+/// However often it fails, it comes back after this long.
+pub const MAX_DELAY: Duration = Duration::from_secs(1000);
+
+/// A queue of items that are equal or not, and otherwise unknown to it.
+#[derive(Debug)]
+pub struct WorkQueue<T> {
+    /// In this order they are handed out. Every one of them is also in `dirty`.
+    ready: VecDeque<T>,
+    /// What should be looked at.
+    dirty: HashSet<T>,
+    /// What is being looked at.
+    processing: HashSet<T>,
+    /// What waits, and until when; the earliest first.
+    waiting: BTreeSet<(Duration, T)>,
+    due: HashMap<T, Duration>,
+    failures: HashMap<T, u32>,
+}
+
+impl<T> Default for WorkQueue<T> {
+    fn default() -> Self {
+        Self {
+            ready: VecDeque::new(),
+            dirty: HashSet::new(),
+            processing: HashSet::new(),
+            waiting: BTreeSet::new(),
+            due: HashMap::new(),
+            failures: HashMap::new(),
+        }
+    }
+}
+
+impl<T: Clone + Eq + Hash + Ord> WorkQueue<T> {
+    /// `item` should be looked at. It is handed out once for any number of calls before that.
+    pub fn add(&mut self, item: T) {
+        // >>> step 4.2: add
+        todo!("step 4.2: add")
+        // <<< step 4.2: add
+    }
+
+    /// `item` should be looked at, but not before `due`. Asked twice, the earlier time counts.
+    pub fn add_at(&mut self, item: T, due: Duration) {
+        // >>> step 4.2: add_at
+        todo!("step 4.2: add_at")
+        // <<< step 4.2: add_at
+    }
+
+    /// `item` failed at `now`: it should be looked at again after [`BASE_DELAY`], doubled for every
+    /// failure since the last [`WorkQueue::forget`], and at most [`MAX_DELAY`]. Returns that delay.
+    pub fn add_rate_limited(&mut self, item: T, now: Duration) -> Duration {
+        // >>> step 4.2: add_rate_limited
+        todo!("step 4.2: add_rate_limited")
+        // <<< step 4.2: add_rate_limited
+    }
+
+    /// `item` has been dealt with well: its next failure is its first.
+    pub fn forget(&mut self, item: &T) {
+        self.failures.remove(item);
+    }
+
+    /// The next item to look at, if there is one at `now`. Nobody else gets it until
+    /// [`WorkQueue::done`].
+    pub fn get(&mut self, now: Duration) -> Option<T> {
+        // >>> step 4.2: get
+        todo!("step 4.2: get")
+        // <<< step 4.2: get
+    }
+
+    /// Whoever looked at `item` is finished. If it was added meanwhile, it is handed out again.
+    pub fn done(&mut self, item: &T) {
+        // >>> step 4.2: done
+        todo!("step 4.2: done")
+        // <<< step 4.2: done
+    }
+
+    /// When the first waiting item is due.
+    pub fn next_due(&self) -> Option<Duration> {
+        self.waiting.first().map(|(due, _)| *due)
+    }
+
+    /// How many items could be handed out at once.
+    pub fn len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Whether nothing could be handed out at once.
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+}
