@@ -29,8 +29,8 @@
 //!
 //! What waits stands around them:
 //!
-//! - [`kubelet`]: starts everything, gives each pod a [`worker`], ends in order
-//! - [`worker`] with [`actions`], [`start`], [`hooks`], [`finish`]: one pod's life
+//! - [`kubelet`]: starts everything, ends in order; [`feeder`]: gives each pod a [`worker`]
+//! - [`worker`] with [`turn`], [`actions`], [`start`], [`hooks`], [`last_words`], [`finish`]: one pod's life
 //! - [`status_writer`]: the status on its way to the API
 //! - [`probe_run`]: probes on their way to the container
 //! - [`node`], [`machine`]: the Node, its Lease, the machine
@@ -53,6 +53,8 @@ pub mod env;
 pub mod error;
 #[path = "../../../solutions/05-kubelet/src/expand.rs"]
 pub mod expand;
+#[path = "../../../solutions/05-kubelet/src/feeder.rs"]
+pub mod feeder;
 #[path = "../../../solutions/05-kubelet/src/finish.rs"]
 pub mod finish;
 #[path = "../../../solutions/05-kubelet/src/hooks.rs"]
@@ -105,6 +107,8 @@ pub mod status;
 pub mod status_writer;
 #[path = "../../../solutions/05-kubelet/src/time.rs"]
 pub mod time;
+#[path = "../../../solutions/05-kubelet/src/turn.rs"]
+pub mod turn;
 #[path = "../../../solutions/05-kubelet/src/web.rs"]
 pub mod web;
 #[path = "../../../solutions/05-kubelet/src/worker.rs"]

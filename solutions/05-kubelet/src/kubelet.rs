@@ -1,44 +1,33 @@
 //! The kubelet as a whole: starts its parts, feeds the workers, ends in order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod, Service};
+use k8s_openapi::api::core::v1::{Node, ObjectReference, Service};
 use kube::api::Api;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, ResourceExt};
 use kubesmith_common::Lifecycle;
 use kubesmith_common::events::{EventType, Recorder};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::error::Error;
+use crate::feeder::{Feeder, Workers, forget_managers, forward_events};
 use crate::machine::Machine;
 use crate::node::NodeKeeper;
 use crate::node_status::NodeFacts;
 use crate::options::Options;
 use crate::probe_run::ProbeClient;
 use crate::process::{ProcessOptions, ProcessRuntime};
-use crate::runtime::{ContainerEvent, ContainerRuntime};
+use crate::runtime::ContainerRuntime;
 use crate::server;
 use crate::shared::{Services, Shared};
-use crate::worker::{Message, Seen, Worker};
-
-/// One worker, as the kubelet knows it.
-pub struct Handle {
-    inbox: mpsc::UnboundedSender<Message>,
-    /// What is known of its pod.
-    pub seen: watch::Receiver<Seen>,
-}
-
-/// The workers, by the UIDs of their pods.
-pub type Workers = Arc<RwLock<HashMap<String, Handle>>>;
 
 /// Runs a kubelet until its lifecycle ends.
 ///
@@ -144,7 +133,7 @@ impl Kubelet {
         let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
         let api = server::serve(listener, tls, workers.clone(), shared.root.clone(), shutdown.clone());
         background.spawn(api);
-        let mut feeder = Feeder { shared, workers, running: JoinSet::new() };
+        let mut feeder = Feeder::new(shared, workers);
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
             () = wait_for_network(&client, &name, &runtime, &keeper) => {}
@@ -215,116 +204,5 @@ async fn watch_services(client: Client, services: Services) {
             Ok(watcher::Event::InitDone) => *known = Some(std::mem::take(&mut listed)),
             Err(error) => tracing::debug!(%error, "services can't be watched"),
         }
-    }
-}
-
-/// Who wrote which field interests nobody here, and is often most of an object.
-fn forget_managers<K: Resource>(object: &mut K) {
-    object.meta_mut().managed_fields = None;
-}
-
-/// Wakes the workers whose containers have changed.
-async fn forward_events(mut events: tokio::sync::broadcast::Receiver<ContainerEvent>, workers: Workers) {
-    use tokio::sync::broadcast::error::RecvError;
-    loop {
-        let event = events.recv().await;
-        let workers = workers.read().unwrap_or_else(PoisonError::into_inner);
-        let woken: Vec<&Handle> = match &event {
-            Ok(event) => workers.get(&event.pod_uid).into_iter().collect(),
-            // Some were missed: everybody looks.
-            Err(RecvError::Lagged(_)) => workers.values().collect(),
-            Err(RecvError::Closed) => return,
-        };
-        for handle in woken {
-            // A worker that has ended needs no waking.
-            let _ = handle.inbox.send(Message::Look);
-        }
-    }
-}
-
-/// Gives each pod of the node a worker, and tells it what becomes of the pod.
-struct Feeder {
-    shared: Arc<Shared>,
-    workers: Workers,
-    running: JoinSet<String>,
-}
-
-impl Feeder {
-    async fn feed(&mut self, client: Client, node: &str) {
-        let pods: Api<Pod> = Api::all(client);
-        let config = watcher::Config::default().fields(&format!("spec.nodeName={node}"));
-        let mut stream = std::pin::pin!(watcher(pods, config).default_backoff().modify(forget_managers));
-        let mut listed: Vec<String> = Vec::new();
-        loop {
-            let event = tokio::select! {
-                event = stream.next() => event,
-                Some(ended) = self.running.join_next() => {
-                    self.forget(ended);
-                    continue;
-                }
-            };
-            match event {
-                None => return,
-                Some(Ok(watcher::Event::Init)) => listed.clear(),
-                Some(Ok(watcher::Event::InitApply(pod))) => {
-                    listed.extend(pod.uid());
-                    self.apply(pod);
-                }
-                Some(Ok(watcher::Event::InitDone)) => self.keep_only(&listed),
-                Some(Ok(watcher::Event::Apply(pod))) => self.apply(pod),
-                Some(Ok(watcher::Event::Delete(pod))) => self.delete(pod),
-                Some(Err(error)) => tracing::debug!(%error, "pods can't be watched"),
-            }
-        }
-    }
-
-    fn apply(&mut self, pod: Pod) {
-        let (uid, pod) = (pod.uid().unwrap_or_default(), Arc::new(pod));
-        let mut workers = self.workers.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(handle) = workers.get(&uid) {
-            let _ = handle.inbox.send(Message::Pod(pod));
-            return;
-        }
-        let (worker, inbox, seen) = Worker::new(self.shared.clone(), pod);
-        workers.insert(uid.clone(), Handle { inbox, seen });
-        self.running.spawn(async move {
-            worker.run().await;
-            uid
-        });
-    }
-
-    fn delete(&mut self, pod: Pod) {
-        let uid = pod.uid().unwrap_or_default();
-        let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(handle) = workers.get(&uid) {
-            // What was deleted says how long its containers have.
-            let _ = handle.inbox.send(Message::Pod(Arc::new(pod)));
-            let _ = handle.inbox.send(Message::Gone);
-        }
-    }
-
-    /// After a list: pods that are no longer in it were deleted while nobody watched.
-    fn keep_only(&mut self, listed: &[String]) {
-        let workers = self.workers.read().unwrap_or_else(PoisonError::into_inner);
-        for handle in workers.iter().filter(|(uid, _)| !listed.contains(uid)).map(|(_, handle)| handle) {
-            let _ = handle.inbox.send(Message::Gone);
-        }
-    }
-
-    fn forget(&mut self, ended: Result<String, tokio::task::JoinError>) {
-        match ended {
-            Ok(uid) => {
-                self.workers.write().unwrap_or_else(PoisonError::into_inner).remove(&uid);
-            }
-            Err(error) => tracing::error!(%error, "a pod's worker has ended badly"),
-        }
-    }
-
-    /// Stops every pod, each with its grace period, and waits for them.
-    async fn stop(mut self) {
-        for handle in self.workers.read().unwrap_or_else(PoisonError::into_inner).values() {
-            let _ = handle.inbox.send(Message::Shutdown);
-        }
-        while self.running.join_next().await.is_some() {}
     }
 }

@@ -19,8 +19,8 @@
 //!
 //! What waits stands around them:
 //!
-//! - [`kubelet`]: starts everything, gives each pod a [`worker`], ends in order
-//! - [`worker`] with [`actions`], [`start`], [`hooks`], [`finish`]: one pod's life
+//! - [`kubelet`]: starts everything, ends in order; [`feeder`]: gives each pod a [`worker`]
+//! - [`worker`] with [`turn`], [`actions`], [`start`], [`hooks`], [`last_words`], [`finish`]: one pod's life
 //! - [`status_writer`]: the status on its way to the API
 //! - [`probe_run`]: probes on their way to the container
 //! - [`node`], [`machine`]: the Node, its Lease, the machine
@@ -36,6 +36,7 @@ pub mod cri_config;
 pub mod env;
 pub mod error;
 pub mod expand;
+pub mod feeder;
 pub mod finish;
 pub mod hooks;
 pub mod image;
@@ -63,6 +64,7 @@ pub mod start;
 pub mod status;
 pub mod status_writer;
 pub mod time;
+pub mod turn;
 pub mod web;
 pub mod worker;
 

@@ -33,7 +33,7 @@ use warp::{Filter, Reply};
 
 use crate::cri_config::{log_directory, log_path};
 use crate::error::Error;
-use crate::kubelet::Workers;
+use crate::feeder::Workers;
 use crate::log_read::{LogQuery, read};
 use crate::options::Options;
 use crate::pod_sync::spec_of;

@@ -8,8 +8,9 @@
 //! | `/slow?ms=500` | the usual answer, later |
 //! | `/crash`, `/exit?code=3` | the usual answer, and the end of the process with status 1, or 3 |
 //!
-//! On SIGTERM it takes no new connections, finishes the open requests, and ends with status 0: what
-//! every program in a pod should do.
+//! On SIGTERM it serves on for a moment, then takes no new connections, finishes the open requests, and
+//! ends with status 0: what every program in a pod should do. The moment matters: a pod is told to end
+//! and taken out of its services at the same time, and whoever hasn't heard of it yet still connects.
 
 use std::convert::Infallible;
 use std::io;
@@ -32,6 +33,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The port it listens on when nothing names another.
 const DEFAULT_PORT: u16 = 8080;
 
+/// How long it serves on after SIGTERM, unless `--linger MILLISECONDS` says otherwise.
+const LINGER: Duration = Duration::from_millis(200);
+
 /// How long the answer to `/crash` may take to reach whoever asked for it.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
@@ -44,14 +48,19 @@ struct Identity {
     version: String,
     address: String,
     port: u16,
+    linger: Duration,
 }
 
 impl Identity {
     fn from_environment() -> Result<Self, String> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let or = |name: &str, otherwise: &str| variable(name).unwrap_or_else(|| otherwise.to_owned());
-        let flag = flag(std::env::args().skip(1), "--port")?;
-        let port = match flag.or_else(|| variable("PORT")) {
+        let arguments = || std::env::args().skip(1);
+        let linger = match flag(arguments(), "--linger")? {
+            None => LINGER,
+            Some(text) => Duration::from_millis(text.parse().map_err(|_| format!("{text:?} is not a number"))?),
+        };
+        let port = match flag(arguments(), "--port")?.or_else(|| variable("PORT")) {
             None => DEFAULT_PORT,
             Some(port) => port.parse().map_err(|_| format!("{port:?} is not a port"))?,
         };
@@ -62,6 +71,7 @@ impl Identity {
             version: or("VERSION", "unknown"),
             address: or("POD_IP", "127.0.0.1"),
             port,
+            linger,
         })
     }
 
@@ -117,10 +127,31 @@ async fn serve(identity: Identity) -> io::Result<()> {
     println!("version {} of pod {} listens on {}", identity.version, identity.pod, listener.local_addr()?);
     let server = Arc::new(Server { identity, healthy: AtomicBool::new(true) });
     let graceful = GracefulShutdown::new();
+    let told = async {
+        terminate.recv().await;
+    };
+    accept(&listener, &server, &graceful, told).await;
+    println!("SIGTERM: serving on for {:?}", server.identity.linger);
+    accept(&listener, &server, &graceful, tokio::time::sleep(server.identity.linger)).await;
+    drop(listener);
+    println!("finishing {} open connections", graceful.count());
+    graceful.shutdown().await;
+    println!("stopped");
+    Ok(())
+}
+
+/// Takes connections and serves them, until `end`.
+async fn accept(
+    listener: &TcpListener,
+    server: &Arc<Server>,
+    graceful: &GracefulShutdown,
+    end: impl Future<Output = ()>,
+) {
+    let mut end = std::pin::pin!(end);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = terminate.recv() => break,
+            () = &mut end => return,
         };
         let Ok((stream, peer)) = accepted else {
             // Out of file descriptors, usually: others will close theirs.
@@ -136,11 +167,6 @@ async fn serve(identity: Identity) -> io::Result<()> {
             let _ = connection.await;
         });
     }
-    drop(listener);
-    println!("SIGTERM: finishing {} open connections", graceful.count());
-    graceful.shutdown().await;
-    println!("stopped");
-    Ok(())
 }
 
 struct Server {
