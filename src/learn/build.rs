@@ -85,9 +85,11 @@ pub fn program(mirror: &Mirror, screen: Screen) -> anyhow::Result<Built> {
         refused => return Ok(refused),
     };
     let own = mirror.root.join(PROGRAM);
-    // A running program's file can't be written to, but it can be replaced.
+    // A running program's file can't be written to, but it can be replaced. A link costs nothing, and
+    // keeps this program when cargo puts another mirror's in the shared place.
     let new = mirror.root.join(format!("{PROGRAM}.new"));
-    std::fs::copy(&shared, &new).and_then(|_| std::fs::rename(&new, &own)).context("the program")?;
+    let link = std::fs::hard_link(&shared, &new).or_else(|_| std::fs::copy(&shared, &new).map(drop));
+    link.and_then(|()| std::fs::rename(&new, &own)).context("the program")?;
     Ok(Built::Program(own))
 }
 

@@ -60,11 +60,6 @@ impl Step {
         &self.place
     }
 
-    /// Its chapter's directory name: `01-store`.
-    pub fn chapter(&self) -> &str {
-        &self.chapter
-    }
-
     /// The learner's file, relative to the repository.
     pub fn learner_file(&self) -> PathBuf {
         self.place.learner.join(&self.file)

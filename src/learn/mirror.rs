@@ -60,8 +60,6 @@ pub type Overlay = BTreeMap<PathBuf, String>;
 /// A mirror, ready to be built in.
 #[derive(Clone, Debug)]
 pub struct Mirror {
-    /// Its name under `target/mine/`.
-    pub name: String,
     /// Its top directory.
     pub root: PathBuf,
     repository: PathBuf,
@@ -167,7 +165,7 @@ impl Mirror {
         let manifest = fs::read_to_string(repository.join("Cargo.toml")).context("Cargo.toml")?;
         overlay.insert("Cargo.toml".into(), manifest_for(&manifest, &build)?);
         let target = target_dir(repository)?;
-        let mirror = Self { name: name.to_owned(), root, repository: repository.to_owned(), target, renamed: vec![] };
+        let mirror = Self { root, repository: repository.to_owned(), target, renamed: vec![] };
         mirror.lay_directory(Path::new(""), &overlay)?;
         mirror.lay_lock(&build)?;
         Ok(mirror)
@@ -201,7 +199,7 @@ impl Mirror {
             wanted.push(name.to_owned());
         }
         if relative.as_os_str().is_empty() {
-            wanted.extend(["Cargo.lock".into(), LOCK_ORIGIN.into(), PROGRAM.into()]);
+            wanted.extend(["Cargo.lock".into(), LOCK_ORIGIN.into(), PROGRAM.into(), format!("{PROGRAM}.new").into()]);
         }
         for entry in fs::read_dir(&here)? {
             let entry = entry?;

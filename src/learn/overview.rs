@@ -42,7 +42,11 @@ pub fn overview(course: &Course, progress: &Progress, screen: Screen) {
     show_next(course, progress, None, screen);
     let command = |text| screen.command(text);
     println!("\n{}   the whole cluster, to try      {}   every step", command("cargo ks up"), command("cargo ks list"));
-    println!("{} the book                       {}   all commands", command("cargo ks book"), command("cargo ks help"));
+    println!(
+        "{} the book                       {}   all commands",
+        command("cargo ks book"),
+        command("cargo ks --help")
+    );
 }
 
 fn chapter_line(chapter: &Chapter, progress: &Progress, screen: Screen) -> String {
@@ -77,6 +81,7 @@ pub fn show_next(course: &Course, progress: &Progress, after: Option<&str>, scre
 pub fn list(course: &Course, progress: &Progress, screen: Screen) {
     for chapter in &course.chapters {
         println!("{}", chapter_line(chapter, progress, screen));
+        println!("  {}", screen.dim(&chapter.intro));
         for step in chapter.everything() {
             let mark = if progress.is_solved(&step.id) { screen.green("✓") } else { "·".to_owned() };
             let what = if step.kind() == "exercise" { "  exercise" } else { "" };
