@@ -7,7 +7,8 @@
 //! ```
 //!
 //! `DIR` is `target/serve` unless it is given, the port 6443 (0 takes any that is free). Beside
-//! `admin.kubeconfig` there is the CA (`ca.crt`, `ca.key`), for certificates of other users.
+//! `admin.kubeconfig` there is the CA (`ca.crt`, `ca.key`), for certificates of other users, and a token
+//! of the same user for whoever would rather have one (`admin.token`).
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -48,12 +49,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let kubeconfig = pki::kubeconfig(&server, authority.certificate(), "kubernetes-admin", &admin);
     pki::write_private(&flags.dir.join("admin.kubeconfig"), kubeconfig.as_bytes())?;
 
+    let token = uuid::Uuid::new_v4().to_string();
+    pki::write_private(&flags.dir.join("admin.token"), token.as_bytes())?;
+    let line = format!("{token},kubernetes-admin,1,\"system:masters\"\n");
+    pki::write_private(&flags.dir.join("tokens.csv"), line.as_bytes())?;
+
     let path = |name: &str| flags.dir.join(name).display().to_string();
     let arguments = [
         "apiserver".to_owned(),
         format!("--tls-cert-file={}", path("apiserver.crt")),
         format!("--tls-private-key-file={}", path("apiserver.key")),
         format!("--client-ca-file={}", path("ca.crt")),
+        format!("--token-auth-file={}", path("tokens.csv")),
         "--advertise-address=127.0.0.1".to_owned(),
     ];
     let matches = Options::augment_args(clap::Command::new("apiserver")).try_get_matches_from(arguments)?;

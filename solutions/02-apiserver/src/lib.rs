@@ -1,4 +1,22 @@
 //! The API server: everything goes through it.
+//!
+//! A tour, along the way of a request:
+//!
+//! - `pipeline`: parse → authenticate → authorize → handle → present, the same for every resource.
+//! - [`request`]: what a path means. [`query`]: what follows it. [`resources`]: the table that says what
+//!   there is; [`discovery`] and [`openapi`] show it to clients.
+//! - `authenticate` and `authorize`: the gate.
+//! - The handlers, one for each verb: `create`, `list` (and get), `watch`, `update`, `patch`, `delete`,
+//!   and `subresources`. What goes in is decoded, defaulted, prepared and validated by [`schema`], and
+//!   admitted by `admission`.
+//! - `registry`: objects in the store, each written only if nobody else was first. [`cache`]: objects in
+//!   memory, [encoded](encode) once and shared by everybody who reads or watches. [`selector`]: which of
+//!   them are meant.
+//! - `present`, [`negotiation`] and [`table`]: how the answer looks. [`status`]: what a refusal looks like.
+//! - `bootstrap`: what every cluster begins with. `server`: all of it together, and [`run`].
+//!
+//! It knows the store by one trait, `kubesmith_store::Storage`, and knows no resource by name but where
+//! that resource is special.
 
 mod admission;
 mod allocate;
@@ -13,6 +31,7 @@ mod create;
 mod delete;
 pub mod discovery;
 pub mod encode;
+mod expire;
 mod fields;
 mod kubelets;
 mod list;

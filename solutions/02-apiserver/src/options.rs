@@ -25,6 +25,9 @@ pub struct Options {
     /// The CA whose client certificates say who somebody is, PEM.
     #[arg(long)]
     pub client_ca_file: Option<PathBuf>,
+    /// Tokens and whose they are: lines of `token,user,uid,"group1,group2"`.
+    #[arg(long)]
+    pub token_auth_file: Option<PathBuf>,
     /// The client certificate by which kubelets know this server, PEM.
     #[arg(long, requires_all = ["kubelet_client_key", "kubelet_certificate_authority"])]
     pub kubelet_client_certificate: Option<PathBuf>,
@@ -40,6 +43,9 @@ pub struct Options {
     /// Where the embedded store keeps its data; without it everything is forgotten at the end.
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
+    /// How long Events are kept, in seconds; 0 keeps them.
+    #[arg(long, default_value_t = 3600)]
+    pub event_ttl: u32,
     /// The addresses that Services get.
     #[arg(long, default_value = "10.96.0.0/16")]
     pub service_cluster_ip_range: String,

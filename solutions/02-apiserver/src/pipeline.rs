@@ -16,7 +16,7 @@ use warp::Filter;
 use warp::reply::Response;
 
 use crate::answer::Answer;
-use crate::authenticate::{User, authenticate};
+use crate::authenticate::{User, authenticate, impersonate};
 use crate::authorize::authorize;
 use crate::negotiation::{Accepted, negotiate_objects};
 use crate::query::{self, Query};
@@ -187,7 +187,8 @@ where
 {
     let query = Query::parse(&head.raw_query);
     let info = request::parse(head.method.as_str(), &head.path, &query);
-    let user = authenticate(head.peer.as_ref(), &head.headers)?;
+    let user = authenticate(head.peer.as_ref(), &head.headers, &server.tokens)?;
+    let user = impersonate(user, &head.headers)?;
     authorize(&user, &info)?;
     let accepted = head.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     if !info.is_resource {

@@ -2,6 +2,7 @@
 //!
 //! Upstream: `pkg/registry/authorization` and `pkg/registry/authentication`.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
@@ -9,7 +10,7 @@ use crate::authenticate::{ANONYMOUS, User};
 use crate::pipeline::Call;
 use crate::status::Failure;
 use crate::write_options::WriteOptions;
-use crate::{Object, body, meta, present, subresources};
+use crate::{Object, body, meta, present, schema, subresources};
 
 /// POST of something that isn't kept.
 pub async fn create(call: &Call) -> Result<Answer, Failure> {
@@ -27,13 +28,22 @@ pub async fn create(call: &Call) -> Result<Answer, Failure> {
             access(review["spec"]["user"].as_str().unwrap_or(ANONYMOUS))
         }
         "selfsubjectrulesreviews" => rules(&call.user),
-        // No tokens are issued yet, so every token is a stranger's.
-        "tokenreviews" => json!({ "user": {}, "error": "[invalid bearer token]" }),
+        "tokenreviews" => token(call, review["spec"]["token"].as_str().unwrap_or_default()),
         _ => return Err(subresources::not_served(call)),
     };
+    if call.resource.plural == "selfsubjectreviews" {
+        meta::set(&mut review, "creationTimestamp", &schema::time::write(Timestamp::now()));
+    }
     meta::metadata(&mut review);
     review["status"] = status;
     present::object(call, 201, review)
+}
+
+fn token(call: &Call, token: &str) -> Value {
+    match call.server.tokens.user(token) {
+        Some(user) => json!({ "authenticated": true, "user": user_info(&user) }),
+        None => json!({ "user": {}, "error": "[invalid bearer token]" }),
+    }
 }
 
 fn user_info(user: &User) -> Value {

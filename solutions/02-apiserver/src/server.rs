@@ -1,6 +1,6 @@
 //! The server's state, and how it is served.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use kubesmith_common::pki;
 use kubesmith_common::{Lifecycle, serve};
@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::allocate::{Ranges, Taken};
+use crate::authenticate::Tokens;
 use crate::cache::{Cache, CacheError, Cached, Caches, Filter};
 use crate::kubelets::Kubelets;
 use crate::openapi::Documents;
@@ -16,7 +17,7 @@ use crate::options::Options;
 use crate::registry::Registry;
 use crate::resources::{Resource, Resources};
 use crate::status::Failure;
-use crate::{Object, bootstrap, fields, meta, pipeline, resources};
+use crate::{Object, bootstrap, expire, fields, meta, pipeline, resources};
 
 /// Everything that requests share.
 pub struct Server {
@@ -28,6 +29,8 @@ pub struct Server {
     pub storage: Arc<dyn Storage>,
     /// The server's flags.
     pub options: Options,
+    /// The tokens on file.
+    pub tokens: Tokens,
     /// The way to the kubelets.
     pub kubelets: Kubelets,
     /// What the API looks like, for those who ask.
@@ -36,7 +39,7 @@ pub struct Server {
     pub address: String,
     /// Ends watches and followed logs.
     pub shutdown: CancellationToken,
-    resources: RwLock<Arc<Resources>>,
+    resources: Arc<Resources>,
     ranges: Ranges,
     /// Held by whoever writes a Service: what is free is free until it is written.
     giving: tokio::sync::Mutex<()>,
@@ -59,29 +62,25 @@ impl Server {
         Ok(Arc::new(Self {
             registry: Registry::new(storage.clone()),
             caches,
+            tokens: match &options.token_auth_file {
+                Some(file) => Tokens::read(file).map_err(Error::Unsupported)?,
+                None => Tokens::default(),
+            },
             kubelets: Kubelets::new(&options)?,
             storage,
             options,
             openapi: Documents::default(),
             address,
             shutdown,
-            resources: RwLock::new(Arc::new(resources::builtin())),
+            resources: Arc::new(resources::builtin()),
             ranges,
             giving: tokio::sync::Mutex::new(()),
         }))
     }
 
-    /// The table of resources as it is now.
+    /// The table of resources.
     pub fn resources(&self) -> Arc<Resources> {
-        self.resources.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Changes the table of resources: a custom resource comes or goes.
-    pub fn change_resources(&self, change: impl FnOnce(&mut Resources)) {
-        let mut table = self.resources.write().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = Resources::clone(&table);
-        change(&mut changed);
-        *table = Arc::new(changed);
+        self.resources.clone()
     }
 
     /// The cache of a resource's objects, however far it is.
@@ -266,6 +265,7 @@ pub async fn serve_on(
     let address = listener.local_addr().map_err(|cause| Error::Listen { address: "?".to_owned(), cause })?;
     let server = Server::new(options, address.to_string(), storage, lifecycle.shutdown.clone()).await?;
     bootstrap::bootstrap(&server, address.port()).await.map_err(Error::Bootstrap)?;
+    tokio::spawn(expire::events(server.clone()));
     lifecycle.started(&format!("https://{address}"));
     serve::serve_tls(listener, tls, pipeline::routes(server), lifecycle.shutdown).await;
     Ok(())

@@ -193,9 +193,8 @@ pub fn reachable_address(text: &str, path: &Path<'_>, errors: &mut Errors) {
     if ip.is_unspecified() {
         errors.invalid(path, text, "may not be unspecified (0.0.0.0 or ::)");
     }
-    if ip.is_loopback() {
-        errors.invalid(path, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)");
-    }
+    // Upstream refuses loopback addresses, too. Here they may be what pods have: a cluster on one machine
+    // gives each its own in 127.0.0.0/8.
     if link_local {
         errors.invalid(path, text, "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
     }
