@@ -27,8 +27,9 @@ use crate::routing::{RouteKey, RoutingTable, Site};
 /// How often a proxy that stands by looks whether an address has become free.
 const STANDBY_PERIOD: Duration = Duration::from_millis(100);
 
-/// For how long what the kernel said of its listeners is believed.
-const LISTENERS_PERIOD: Duration = Duration::from_secs(1);
+/// For how long what the kernel said of its listeners is believed: on a busy machine that is a long
+/// text, and whoever stands by asks often.
+const LISTENERS_PERIOD: Duration = Duration::from_secs(5);
 
 /// Opens a listener. The kernel does it, but for tests of what the kernel refuses.
 pub type Bind = Arc<dyn Fn(SocketAddr) -> io::Result<TcpListener> + Send + Sync>;
