@@ -84,7 +84,7 @@ fn check_name(call: &Call, config: &Object) -> Result<(), Failure> {
 
 /// Whatever a patch has made, it must be an object of the kind.
 fn conform(call: &Call, patch: &Patch, new: &mut Object, validation: FieldValidation) -> Result<(), Failure> {
-    let text = new.to_string();
+    let made = new.clone();
     match schema::conform_patched(&call.resource, new, validation) {
         Ok(warnings) => {
             warnings.into_iter().for_each(|warning| call.warn(warning));
@@ -93,7 +93,10 @@ fn conform(call: &Call, patch: &Patch, new: &mut Object, validation: FieldValida
         Err(why) => {
             let value = match patch {
                 Patch::Strategic(patch) => patch.to_string(),
-                _ => text,
+                Patch::Merge(patch) => {
+                    schema::order::written_after_merge(&schema::Root::of(&call.resource), &made, patch)
+                }
+                Patch::Json(_) => made.to_string(),
             };
             let message = format!("Invalid value: {}: {why}", Value::from(value));
             let cause = Cause { reason: "FieldValueInvalid", message, field: "patch".to_owned() };

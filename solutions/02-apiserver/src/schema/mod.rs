@@ -20,6 +20,7 @@ pub mod defaults;
 pub mod given;
 pub mod json;
 pub mod managed;
+pub mod order;
 pub mod qos;
 pub mod quantity;
 pub mod root;

@@ -6,6 +6,21 @@ use crate::Object;
 
 use super::defaults::entry;
 
+/// Whoever changes `clusterIP` alone means the first of `clusterIPs` too.
+pub fn same_address(new: &mut Object, old: &Object) {
+    let (address, all) = (&new["spec"]["clusterIP"], &new["spec"]["clusterIPs"]);
+    if *address == old["spec"]["clusterIP"] || *all != old["spec"]["clusterIPs"] || !all.is_array() {
+        return;
+    }
+    let address = address.clone();
+    let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    if address.as_str().is_none_or(str::is_empty) {
+        spec.remove("clusterIPs");
+    } else if let Some(first) = spec.get_mut("clusterIPs").and_then(|all| all.get_mut(0)) {
+        *first = address;
+    }
+}
+
 /// A change of type leaves fields behind that the new type doesn't have. Those that the system had
 /// filled in, and that the client didn't touch, go.
 pub fn drop_what_the_type_has_no_use_for(new: &mut Object, old: &Object) {

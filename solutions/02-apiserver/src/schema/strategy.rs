@@ -119,7 +119,10 @@ pub fn prepare_for_update(resource: &Resource, subresource: Option<&str>, new: &
                 keep(new, old, &["status", "qosClass"]);
             }
         }
-        (("", "services"), None) => super::service::drop_what_the_type_has_no_use_for(new, old),
+        (("", "services"), None) => {
+            super::service::same_address(new, old);
+            super::service::drop_what_the_type_has_no_use_for(new, old);
+        }
         (("", "persistentvolumes"), Some("status")) => phase_transition(new, old),
         (("", "persistentvolumeclaims"), None) => {
             if let Value::Object(map) = new {

@@ -19,10 +19,6 @@ pub fn config_map() -> Resource {
     row("", "configmaps")
 }
 
-pub fn pod() -> Resource {
-    row("", "pods")
-}
-
 pub fn deployment() -> Resource {
     row("apps", "deployments")
 }

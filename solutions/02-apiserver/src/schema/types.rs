@@ -25,8 +25,11 @@ pub struct Schema {
     /// A value that isn't of its type is left alone: validation will say so in its own words.
     pub lenient: bool,
     structs: Vec<Struct>,
-    kinds: HashMap<(Cow<'static, str>, Cow<'static, str>, Cow<'static, str>), StructId>,
+    kinds: HashMap<Kind, StructId>,
 }
+
+/// A kind's group, version and name.
+type Kind = (Cow<'static, str>, Cow<'static, str>, Cow<'static, str>);
 
 /// A struct's place in its [`Schema`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,7 +30,7 @@ pub fn merge(place: &Place<'_>, live: Option<&Value>, config: Option<&Value>) ->
                     merged.insert(name.clone(), value);
                 }
             }
-            (!merged.is_empty()).then(|| Value::Object(merged))
+            (!merged.is_empty()).then_some(Value::Object(merged))
         }
         Division::ByItem(kind) => {
             let list = |value: Option<&Value>| value.and_then(Value::as_array).cloned().unwrap_or_default();
@@ -39,7 +39,7 @@ pub fn merge(place: &Place<'_>, live: Option<&Value>, config: Option<&Value>) ->
                 return config.or(live).cloned();
             }
             let merged = merge_items(place, kind, &old, &new);
-            (!merged.is_empty()).then(|| Value::Array(merged))
+            (!merged.is_empty()).then_some(Value::Array(merged))
         }
         Division::Whole => config.or(live).cloned(),
     }
@@ -119,7 +119,7 @@ pub fn remove(place: &Place<'_>, value: &Value, gone: &Set) -> Option<Value> {
                     }
                 }
             }
-            (touched || !left.is_empty()).then(|| Value::Object(left))
+            (touched || !left.is_empty()).then_some(Value::Object(left))
         }
         (Division::ByItem(kind), Value::Array(items)) if !items.is_empty() => {
             let (mut left, mut touched) = (Vec::new(), false);
@@ -133,7 +133,7 @@ pub fn remove(place: &Place<'_>, value: &Value, gone: &Set) -> Option<Value> {
                     None => left.push(item.clone()),
                 }
             }
-            (touched || !left.is_empty()).then(|| Value::Array(left))
+            (touched || !left.is_empty()).then_some(Value::Array(left))
         }
         (Division::ByName | Division::ByItem(_), _) => None,
         (Division::Whole, scalar) if !scalar.is_array() && !scalar.is_object() => Some(scalar.clone()),

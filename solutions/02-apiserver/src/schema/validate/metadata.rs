@@ -184,7 +184,7 @@ fn masked(prefix: &str) -> String {
 fn name_rule(resource: &Resource) -> fn(&str) -> Vec<String> {
     match (resource.gvk.group.as_ref(), resource.plural.as_ref()) {
         ("", "namespaces" | "services") => formats::dns_label,
-        ("rbac.authorization.k8s.io", _) => formats::path_segment,
+        ("rbac.authorization.k8s.io" | "certificates.k8s.io", _) => formats::path_segment,
         ("networking.k8s.io", "ipaddresses") => ip_address,
         _ => formats::dns_subdomain,
     }

@@ -4,6 +4,7 @@
 //! about a kind is in a file of its group. All work on well-formed, defaulted objects.
 
 mod batch;
+mod certificates;
 mod common;
 mod config;
 mod cron;
@@ -47,7 +48,9 @@ pub fn validate_create(resource: &Resource, object: &Object) -> Vec<Cause> {
 /// What is wrong with an update, of the resource itself or of its subresource.
 pub fn validate_update(resource: &Resource, subresource: Option<&str>, new: &Object, old: &Object) -> Vec<Cause> {
     let mut errors = Errors::default();
+    // Upstream checks metadata for every kind, and each kind checks it again: two causes, one sentence.
     metadata::update(new, old, &mut errors);
+    errors.causes.extend(errors.causes.clone());
     match subresource {
         None => {
             change(resource, new, old, &mut errors);
@@ -103,6 +106,7 @@ fn content(resource: &Resource, object: &Object, errors: &mut Errors) {
         ("rbac.authorization.k8s.io", "rolebindings") => policy::binding(object, true, errors),
         ("rbac.authorization.k8s.io", "clusterrolebindings") => policy::binding(object, false, errors),
         ("scheduling.k8s.io", "priorityclasses") => policy::priority_class(object, errors),
+        ("certificates.k8s.io", "certificatesigningrequests") => certificates::request(object, errors),
         ("coordination.k8s.io", "leases") => policy::lease(object, errors),
         _ => {}
     }

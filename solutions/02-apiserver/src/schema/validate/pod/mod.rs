@@ -111,8 +111,11 @@ pub fn spec(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
     }
 }
 
+/// What a name must look like: what is wrong with it.
+type Rule = fn(&str) -> Vec<String>;
+
 fn names(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
-    let rules: [(&str, fn(&str) -> Vec<String>); 4] = [
+    let rules: [(&str, Rule); 4] = [
         ("serviceAccountName", formats::dns_subdomain),
         ("nodeName", formats::dns_subdomain),
         ("hostname", formats::dns_label),

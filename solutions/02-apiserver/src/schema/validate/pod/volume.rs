@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::schema::quantity::Quantity;
 use crate::schema::validate::errors::{Errors, Path};
 use crate::schema::validate::formats;
 use crate::schema::validate::read::Read;
@@ -94,10 +95,8 @@ fn of_kind(kind: &str, source: &Value, path: &Path<'_>, errors: &mut Errors) {
         }
     };
     match kind {
-        "emptyDir" => {
-            if source.amount("sizeLimit").is_some_and(crate::schema::quantity::Quantity::is_negative) {
-                errors.forbidden(&path.field("sizeLimit"), "SizeLimit field must be a valid resource quantity");
-            }
+        "emptyDir" if source.amount("sizeLimit").is_some_and(Quantity::is_negative) => {
+            errors.forbidden(&path.field("sizeLimit"), "SizeLimit field must be a valid resource quantity");
         }
         "hostPath" => host_path(source, path, errors),
         "secret" => {
