@@ -33,6 +33,13 @@ impl Media {
         }
     }
 
+    /// A value in JSON, a line for each field.
+    pub fn laid_out(value: &Value) -> Vec<u8> {
+        let mut text = serde_json::to_vec_pretty(value).unwrap_or_default();
+        text.push(b'\n');
+        text
+    }
+
     /// A value, written in it.
     pub fn write(self, value: &Value) -> Vec<u8> {
         // Neither can fail: JSON values have no keys but strings.
@@ -40,6 +47,15 @@ impl Media {
             Media::Json => serde_json::to_vec(value).unwrap_or_default(),
             Media::Yaml => serde_yaml::to_string(value).unwrap_or_default().into_bytes(),
         }
+    }
+}
+
+/// Whether an answer is to be laid out for people: `?pretty=` says so, or else the client is one that
+/// shows it as it comes.
+pub fn is_for_people(pretty: Option<&str>, user_agent: &str) -> bool {
+    match pretty {
+        Some(text) => matches!(text, "1" | "t" | "T" | "true" | "True" | "TRUE"),
+        None => ["curl", "Wget", "Mozilla/5.0"].iter().any(|tool| user_agent.starts_with(tool)),
     }
 }
 
@@ -208,6 +224,15 @@ mod tests {
         assert!(refused(false).ends_with("application/vnd.kubernetes.protobuf"));
         let known = negotiate_objects("application/json;as=Sofa;g=meta.k8s.io;v=v1", true).unwrap_err();
         assert!(known.message.starts_with("only the following media types"));
+    }
+
+    #[test]
+    fn people_get_it_laid_out() {
+        assert!(is_for_people(None, "curl/8.5.0"));
+        assert!(is_for_people(Some("true"), "kubectl/v1.36.2"));
+        assert!(!is_for_people(Some("false"), "curl/8.5.0"));
+        assert!(!is_for_people(None, "kubectl/v1.36.2"));
+        assert_eq!(Media::laid_out(&json!({"a": 1})), b"{\n  \"a\": 1\n}\n");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::answer::Answer;
 use crate::cache::Cached;
-use crate::negotiation::Media;
+use crate::negotiation::{Media, is_for_people};
 use crate::pipeline::Call;
 use crate::status::Failure;
 use crate::table::{IncludeObject, Printer};
@@ -45,6 +45,7 @@ pub fn printer(call: &Call) -> Result<Printer, Failure> {
 /// Something that has the form already, in the encoding that the client wants.
 pub fn encoded(call: &Call, code: u16, object: &Object) -> Answer {
     match call.accept.media {
+        Media::Json if for_people(call) => Answer::json(code, Media::laid_out(object)),
         Media::Json => Answer::object(code, object),
         media => Answer::bytes(code, media.name(), media.write(object)),
     }
@@ -52,7 +53,12 @@ pub fn encoded(call: &Call, code: u16, object: &Object) -> Answer {
 
 /// Whether the client wants objects as they are, in JSON.
 fn plain(call: &Call) -> bool {
-    call.accept.media == Media::Json && call.accept.target.is_none()
+    call.accept.media == Media::Json && call.accept.target.is_none() && !for_people(call)
+}
+
+/// Whether JSON is to be laid out for people: they say so, or read what comes as it comes.
+fn for_people(call: &Call) -> bool {
+    is_for_people(call.query.non_empty("pretty"), call.user_agent()) || call.accept.pretty
 }
 
 /// What stands at a list's head.

@@ -105,6 +105,8 @@ async fn what_is_found_and_what_is_not() {
     let (_, headers, body) = ask(&cluster, "/api/v1/namespaces/shop", &[("Accept", "application/yaml")]).await;
     assert_eq!(headers["content-type"], "application/yaml");
     assert!(String::from_utf8(body).unwrap().contains("name: shop\n"));
+    let (_, _, body) = ask(&cluster, "/api/v1/namespaces/shop", &[("User-Agent", "curl/8.5.0")]).await;
+    assert!(String::from_utf8(body).unwrap().contains("\n    \"name\": \"shop\",\n"));
     let (_, headers, _) = ask(&cluster, "/api/v1/namespaces/shop/endpoints", &[]).await;
     assert!(headers["warning"].to_str().unwrap().contains("v1 Endpoints is deprecated in v1.33+"));
     cluster.stop().await;
