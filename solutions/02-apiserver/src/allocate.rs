@@ -225,6 +225,12 @@ pub fn keep(new: &mut Object, old: &Object) {
         if empty(&new["spec"]["clusterIP"]) {
             new["spec"]["clusterIP"] = old["spec"]["clusterIP"].clone();
         }
+        // Who speaks only of the old field means the new one, too.
+        let (address, all) = (&new["spec"]["clusterIP"], &new["spec"]["clusterIPs"]);
+        if *address != old["spec"]["clusterIP"] && *all == old["spec"]["clusterIPs"] {
+            let address = address.clone();
+            new["spec"]["clusterIPs"] = json!([address]);
+        }
         for field in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
             if new["spec"][field].is_null()
                 && !old["spec"][field].is_null()

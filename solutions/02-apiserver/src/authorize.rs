@@ -14,8 +14,11 @@ const OPEN_TO_ALL: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
 /// # Errors
 /// 403 if it may not.
 pub fn authorize(user: &User, request: &RequestInfo) -> Result<(), Failure> {
-    let open =
-        || !request.is_resource && request.verb == "get" && OPEN_TO_ALL.iter().any(|path| under(path, &request.path));
+    let open = || {
+        !request.is_resource
+            && matches!(request.verb.as_str(), "get" | "head")
+            && OPEN_TO_ALL.iter().any(|path| under(path, &request.path))
+    };
     if user.name != ANONYMOUS || open() { Ok(()) } else { Err(forbidden(user, request)) }
 }
 

@@ -273,9 +273,11 @@ async fn dispatch(call: &Call) -> Result<Answer, Failure> {
         }
         return subresources::handle(call).await;
     }
-    // One is created where all are, and changed where it is.
+    // One is created where all are, and changed where it is; across all namespaces one can only look.
+    let nowhere = call.resource.namespaced && info.namespace.is_empty();
     let misplaced = match info.verb.as_str() {
-        "create" => !info.name.is_empty(),
+        "create" => !info.name.is_empty() || nowhere,
+        "deletecollection" => nowhere,
         "update" | "patch" => info.name.is_empty(),
         _ => false,
     };

@@ -43,6 +43,8 @@ async fn what_cannot_be_an_object_is_refused_and_says_why() {
     assert_eq!(raw("POST", maps, "[".repeat(100_000), "application/json").await, 400);
     assert_eq!(raw("PATCH", &format!("{maps}/m"), "{}".to_owned(), "application/json").await, 415);
     assert_eq!(raw("PUT", maps, "{}".to_owned(), "application/json").await, 405);
+    assert_eq!(raw("POST", "/api/v1/configmaps", "{}".to_owned(), "application/json").await, 405);
+    assert_eq!(raw("DELETE", "/api/v1/configmaps", String::new(), "").await, 405);
     assert_eq!(raw("GET", "/apis/apps/v9/deployments", String::new(), "").await, 404);
     for path in ["/api/v1/namespaces/shop/pods/a/exec?command=sh", "/api/v1/nodes/n/proxy"] {
         assert_eq!(raw("GET", path, String::new(), "").await, 501, "{path}");
