@@ -26,7 +26,7 @@ use crate::{root_ca, sending};
 const RECONNECT: Duration = Duration::from_millis(50);
 
 /// And no later than this.
-const RECONNECT_MAX: Duration = Duration::from_secs(2);
+const RECONNECT_MAX: Duration = Duration::from_secs(1);
 
 /// How often it is asked which resources there are, even if no definition has changed. As upstream's
 /// garbage collector does.

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use kube::runtime::watcher::Event;
 use kubesmith_checks::Rng;
 use kubesmith_controllers::caches::{Feed, Kind};
+use kubesmith_controllers::discovery;
 use kubesmith_controllers::manager::{Job, Manager, Now, is_done};
 use kubesmith_controllers::objects::Key;
 use kubesmith_controllers::request::{Failure, Outcome, Request, Verb};
@@ -61,6 +62,12 @@ impl Sim {
             sim.manager.observe(empty_list(kind, true));
             sim.manager.observe(empty_list(kind, false));
         }
+        let resources: Vec<_> = discovery_of(RESOURCES).iter().flat_map(discovery::parse).collect();
+        sim.manager.observe(Feed::Resources(resources));
+        for found in sim.manager.caches().others.keys().cloned().collect::<Vec<_>>() {
+            sim.manager.observe(Feed::Other(found.clone(), Event::Init));
+            sim.manager.observe(Feed::Other(found, Event::InitDone));
+        }
         sim
     }
 
@@ -109,7 +116,12 @@ impl Sim {
     }
 
     pub fn delete(&mut self, kind: &str, key: &Key) {
-        self.serve(&Request::new(Verb::Delete, kind, String::new(), key.clone(), json!({})));
+        self.delete_with(kind, key, "Background");
+    }
+
+    pub fn delete_with(&mut self, kind: &str, key: &Key, propagation: &str) {
+        let options = json!({ "propagationPolicy": propagation });
+        self.serve(&Request::new(Verb::Delete, kind, String::new(), key.clone(), options));
     }
 
     /// Does one thing that is due, whichever: a watch speaks, a request is answered, a controller
@@ -146,10 +158,18 @@ impl Sim {
             return false;
         }
         let kind = self.rng.pick(&kinds).clone();
-        if let Some((value, gone)) = self.feeds.get_mut(&kind).and_then(VecDeque::pop_front)
-            && let Some(feed) = feed(&kind, value, gone)
-        {
-            self.manager.observe(feed);
+        if let Some((value, gone)) = self.feeds.get_mut(&kind).and_then(VecDeque::pop_front) {
+            let known = self.manager.kinds().iter().any(|watched| format!("{watched:?}") == kind);
+            let other = self.manager.caches().others.keys().find(|found| found.kind == kind).cloned();
+            match other {
+                Some(found) => {
+                    let object = serde_json::from_value(value).unwrap();
+                    let event = if gone { Event::Delete(object) } else { Event::Apply(object) };
+                    self.manager.observe(Feed::Other(found, event));
+                }
+                None if known => feed(&kind, value, gone).into_iter().for_each(|feed| self.manager.observe(feed)),
+                None => {}
+            }
         }
         true
     }
@@ -206,6 +226,26 @@ impl Sim {
     }
 
     fn serve(&mut self, request: &Request) -> Outcome {
+        let in_collection =
+            |(kind, key): &&(String, Key)| *kind == request.kind && key.namespace == request.key.namespace;
+        match request.verb {
+            Verb::Discover => {
+                let core = request.collection == "/api";
+                return Outcome::Done(discovery_of(RESOURCES)[usize::from(!core)].clone());
+            }
+            Verb::ListMetadata => {
+                let keys: Vec<_> = self.objects.keys().filter(in_collection).cloned().collect();
+                return Outcome::Done(
+                    json!({ "items": keys.iter().map(|key| self.objects[key].clone()).collect::<Vec<_>>() }),
+                );
+            }
+            Verb::DeleteCollection => {
+                let keys: Vec<_> = self.objects.keys().filter(in_collection).cloned().collect();
+                keys.iter().for_each(|(kind, key)| self.delete(kind, key));
+                return Outcome::Done(Value::Null);
+            }
+            _ => {}
+        }
         let mut key = request.key.clone();
         if request.verb == Verb::Create && key.name.is_empty() {
             let prefix = request.body["metadata"]["generateName"].as_str().unwrap_or_default();
@@ -247,6 +287,8 @@ impl Sim {
         }
         let mut new = old.clone();
         match request.verb {
+            Verb::UpdateSubresource => new["spec"] = request.body["spec"].clone(),
+            Verb::MergePatch => json_merge(&mut new, &request.body),
             Verb::UpdateStatus => {
                 new["status"] = request.body["status"].clone();
                 new["metadata"]["annotations"] = request.body["metadata"]["annotations"].clone();
@@ -264,7 +306,10 @@ impl Sim {
         if new["spec"] != old["spec"] {
             new["metadata"]["generation"] = json!(old["metadata"]["generation"].as_i64().unwrap_or(0) + 1);
         }
-        let ends = !new["metadata"]["deletionTimestamp"].is_null() && has_no_finalizers(&new) && request.kind != "Pod";
+        let kept =
+            request.kind == "Namespace" && new["spec"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+        let going = !new["metadata"]["deletionTimestamp"].is_null() && old["metadata"]["deletionTimestamp"].is_string();
+        let ends = going && has_no_finalizers(&new) && request.kind != "Pod" && !kept;
         if ends {
             self.remove(&request.kind, &request.key, new)
         } else {
@@ -280,7 +325,9 @@ impl Sim {
             Some("Orphan") => add_finalizer(&mut old, "orphan"),
             _ => {}
         }
-        if !graceful && has_no_finalizers(&old) {
+        let kept =
+            request.kind == "Namespace" && old["spec"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+        if !graceful && !kept && has_no_finalizers(&old) {
             return self.remove(&request.kind, &request.key, old);
         }
         if old["metadata"]["deletionTimestamp"].is_null() {
@@ -308,9 +355,15 @@ impl Sim {
     /// Lets one pod take its next step: it gets a node, becomes ready, or ends. Returns whether any
     /// pod had one to take.
     pub fn kubelet_step(&mut self) -> bool {
+        self.kubelet_step_on(&["node-0", "node-1", "node-2"])
+    }
+
+    /// The same, where only the kubelets of these nodes are alive.
+    pub fn kubelet_step_on(&mut self, nodes: &[&str]) -> bool {
+        let alive = |pod: &Value| pod["spec"]["nodeName"].as_str().is_none_or(|node| nodes.contains(&node));
         let pods = self.objects.iter().filter(|((kind, _), pod)| {
             let terminating = !pod["metadata"]["deletionTimestamp"].is_null();
-            kind == "Pod" && (terminating || !is_ready(pod))
+            kind == "Pod" && alive(pod) && !nodes.is_empty() && (terminating || !is_ready(pod))
         });
         let keys: Vec<_> = pods.map(|((_, key), _)| key.clone()).collect();
         if keys.is_empty() {
@@ -321,7 +374,7 @@ impl Sim {
         if !pod["metadata"]["deletionTimestamp"].is_null() {
             self.remove("Pod", &key, pod);
         } else {
-            let node = format!("node-{}", self.rng.below(3));
+            let node = self.rng.pick(nodes).to_string();
             let since = self.now().wall;
             self.change("Pod", &key, |pod| {
                 if pod["spec"]["nodeName"].is_null() {
@@ -349,6 +402,46 @@ fn add_finalizer(object: &mut Value, name: &str) {
     match object["metadata"]["finalizers"].as_array_mut() {
         Some(finalizers) => finalizers.push(json!(name)),
         None => object["metadata"]["finalizers"] = json!([name]),
+    }
+}
+
+/// The resources of this server: group, plural and kind.
+const RESOURCES: &[(&str, &str, &str)] = &[
+    ("", "pods", "Pod"),
+    ("", "configmaps", "ConfigMap"),
+    ("", "services", "Service"),
+    ("", "endpoints", "Endpoints"),
+    ("apps", "deployments", "Deployment"),
+    ("apps", "replicasets", "ReplicaSet"),
+];
+
+/// The answers to `/api` and `/apis`.
+fn discovery_of(resources: &[(&str, &str, &str)]) -> [Value; 2] {
+    ["", "apps"].map(|group| {
+        let of_group = resources.iter().filter(|(its, _, _)| *its == group);
+        let resources: Vec<_> = of_group
+            .map(|(_, plural, kind)| {
+                json!({
+                    "resource": plural, "responseKind": { "kind": kind }, "scope": "Namespaced",
+                    "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
+                })
+            })
+            .collect();
+        json!({ "items": [{ "metadata": { "name": group }, "versions": [{ "version": "v1", "resources": resources }] }] })
+    })
+}
+
+/// A JSON merge patch (RFC 7396).
+fn json_merge(target: &mut Value, patch: &Value) {
+    let Some(fields) = patch.as_object() else {
+        *target = patch.clone();
+        return;
+    };
+    for (name, value) in fields {
+        match value {
+            Value::Null => drop(target.as_object_mut().unwrap().remove(name)),
+            value => json_merge(&mut target[name], value),
+        }
     }
 }
 
