@@ -27,11 +27,10 @@ use super::parts::PartId;
 pub const PROGRAM: &str = "kubesmith-mine";
 
 /// What a mirror doesn't need from the repository's top.
-const LEFT_OUT: [&str; 10] = [
+const LEFT_OUT: [&str; 9] = [
     ".git",
     ".kubesmith",
     ".progress.yaml",
-    ".progress.yaml.new",
     "Cargo.lock",
     "book",
     "chapters",

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -78,10 +79,12 @@ impl Progress {
         self.content.steps.insert(id.to_owned(), record);
         let text = format!("{HEADING}{}", serde_yaml::to_string(&self.content)?);
         // Whole or not at all: a full disk or a Ctrl-C must not cost anybody their progress.
-        let temporary = self.path.with_extension("yaml.new");
-        fs::write(&temporary, text)
-            .and_then(|()| fs::rename(&temporary, &self.path))
-            .with_context(|| self.path.display().to_string())
+        let write = || {
+            let mut file = tempfile::NamedTempFile::new_in(self.path.parent().unwrap_or(Path::new(".")))?;
+            file.write_all(text.as_bytes())?;
+            file.persist(&self.path).map(drop).map_err(|error| error.error)
+        };
+        write().with_context(|| self.path.display().to_string())
     }
 }
 
