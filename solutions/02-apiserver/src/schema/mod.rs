@@ -29,6 +29,8 @@ pub mod strategic;
 pub mod strategy;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 pub mod time;
 pub mod types;
 pub mod validate;

@@ -426,3 +426,6 @@ fn go_map(map: &Map<String, Value>) -> String {
     let entries: Vec<String> = map.iter().map(|(key, value)| format!("{key}:{}", go_value(value))).collect();
     format!("map[{}]", entries.join(" "))
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,11 +25,11 @@ pub struct Schema {
     /// A value that isn't of its type is left alone: validation will say so in its own words.
     pub lenient: bool,
     structs: Vec<Struct>,
-    kinds: HashMap<Kind, StructId>,
+    kinds: Vec<(Kind, StructId)>,
 }
 
 /// A kind's group, version and name.
-type Kind = (Cow<'static, str>, Cow<'static, str>, Cow<'static, str>);
+type Kind = (&'static str, &'static str, &'static str);
 
 /// A struct's place in its [`Schema`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,7 +244,7 @@ impl Schema {
 
     /// The kind of that group, version and name.
     pub fn kind(&self, group: &str, version: &str, kind: &str) -> Option<StructId> {
-        self.kinds.get(&(group.to_owned().into(), version.to_owned().into(), kind.to_owned().into())).copied()
+        self.kinds.iter().find(|(known, _)| *known == (group, version, kind)).map(|(_, id)| *id)
     }
 
     /// Adds a struct, and says where it is.
@@ -284,7 +284,7 @@ impl Schema {
     fn parse(text: &'static str) -> Self {
         let mut reader = Reader::default();
         reader.index(text);
-        let (mut structs, mut kinds) = (Vec::new(), HashMap::new());
+        let (mut structs, mut kinds) = (Vec::new(), Vec::new());
         let mut lines = text.lines().peekable();
         while let Some(line) = lines.next() {
             let Some((name, flags)) = line.strip_prefix("type ").map(|rest| rest.split_once(' ').unwrap_or((rest, "")))
@@ -303,7 +303,7 @@ impl Schema {
                     Some(group) => {
                         let version = package.rsplit('/').next().unwrap_or_default();
                         let id = StructId(u32::try_from(structs.len()).unwrap_or(u32::MAX));
-                        kinds.insert((group.into(), version.into(), structure.name.into()), id);
+                        kinds.push(((group, version, structure.name), id));
                     }
                     None => structure.atomic |= flag == "atomic",
                 }
