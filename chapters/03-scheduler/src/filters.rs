@@ -19,7 +19,7 @@ use crate::spreading::PodTopologySpread;
 
 /// All filters, in upstream's order: a node's first refusal is the one that is reported.
 /// Upstream: `pkg/scheduler/apis/config/v1/default_plugins.go`.
-pub static FILTERS: [&dyn FilterPlugin; 8] = [
+pub static FILTERS: [&dyn FilterPlugin; 9] = [
     &NodeUnschedulable,
     &NodeName,
     &TaintToleration,
@@ -28,6 +28,7 @@ pub static FILTERS: [&dyn FilterPlugin; 8] = [
     &NodeResourcesFit,
     &PodTopologySpread,
     &InterPodAffinity,
+    &DynamicResources,
 ];
 
 /// A cordoned node takes no new pods, unless they tolerate that.
@@ -181,4 +182,24 @@ pub fn resources_fit(pod: &PodInfo, node: &NodeInfo) -> Verdict {
     // >>> step 3.2: resources_fit
     todo!("step 3.2: resources_fit")
     // <<< step 3.2: resources_fit
+}
+
+/// Devices that a pod claims can't be given to it here: better to say so than to start it without them.
+pub struct DynamicResources;
+
+impl FilterPlugin for DynamicResources {
+    fn name(&self) -> &'static str {
+        "DynamicResources"
+    }
+
+    fn candidates(&self, pod: &PodInfo) -> Candidates {
+        match pod.spec().resource_claims.as_ref().is_some_and(|claims| !claims.is_empty()) {
+            true => Candidates::None("this scheduler doesn't know resource claims"),
+            false => Candidates::All,
+        }
+    }
+
+    fn prepare<'a>(&self, _: &'a PodInfo, _: &'a Snapshot) -> Option<NodeFilter<'a>> {
+        None
+    }
 }

@@ -20,6 +20,10 @@
 //!
 //! The shell waits: `watch` turns watches into changes, `scheduler` is the loop, `writes` speaks to the
 //! API server, [`leader`] sees to it that only one scheduler works at a time.
+//!
+//! Left out, of upstream's plugins: those about volumes (a pod is placed as if every volume could be had
+//! on every node, and its kubelet says so if not), resource claims (a pod that has any is refused), pod
+//! groups, and looking at only a part of a large cluster's nodes.
 
 pub mod affinity;
 pub mod cache;

@@ -42,6 +42,8 @@ pub fn may_help(plugin: &str, event: ClusterEvent) -> bool {
     use ClusterEvent::*;
     match plugin {
         "NodeName" => event == NodeAdded,
+        // Nothing but another pod.
+        "DynamicResources" => false,
         "NodeUnschedulable" | "TaintToleration" => matches!(event, NodeAdded | NodeTaints),
         "NodeAffinity" => matches!(event, NodeAdded | NodeLabels),
         "NodePorts" => matches!(event, NodeAdded | PodGone),

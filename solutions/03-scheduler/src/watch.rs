@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use crate::snapshot::Key;
 
 /// How long to wait after a watch has failed, at first and at most.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// An object changed.
 pub struct Delta<K> {

@@ -47,7 +47,7 @@ use crate::proxier::{Proxier, Watched};
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long to wait after a watch has failed, at first and at most.
-const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// The proxy's flags, as `kube-proxy` has them.
 #[derive(Clone, Debug, clap::Args)]
