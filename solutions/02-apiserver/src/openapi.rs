@@ -12,7 +12,7 @@ mod paths;
 mod schemas;
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -72,8 +72,8 @@ impl Documents {
             return known;
         }
         // Made without the lock: two clients at once may make it twice, but nobody waits for another's.
-        let text = document(rows).to_string();
-        let made = Arc::new(Document { hash, etag: etag(text.as_bytes()), gzipped: compressed(text.as_bytes()) });
+        let gzipped = compressed(&document(rows));
+        let made = Arc::new(Document { hash, etag: etag(&gzipped), gzipped });
         self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(key, made.clone());
         made
     }
@@ -90,10 +90,10 @@ impl Document {
     }
 }
 
-fn compressed(text: &[u8]) -> Bytes {
+fn compressed(document: &Value) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     // Writing to memory cannot fail.
-    let _ = encoder.write_all(text);
+    let _ = serde_json::to_writer(&mut encoder, document);
     encoder.finish().unwrap_or_default().into()
 }
 
