@@ -164,3 +164,73 @@ impl State {
         self.revision
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kubesmith_store::storage::KeyValue;
+    use serde_json::json;
+
+    fn object(name: &str, app: &str, revision: Revision) -> Arc<Cached> {
+        let value =
+            json!({ "kind": "ConfigMap", "apiVersion": "v1", "metadata": { "name": name, "labels": { "app": app } } });
+        let kv = KeyValue {
+            key: Bytes::copy_from_slice(name.as_bytes()),
+            value: crate::encode::stored(&value),
+            create_revision: revision,
+            mod_revision: revision,
+            version: 1,
+        };
+        Arc::new(Cached::new(name.into(), &kv, &[]).unwrap())
+    }
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_watcher_sees_what_concerns_it() {
+        let mut state = State::begin([object("a", "web", 3)], 5);
+        state.apply(4, "a", Some(object("a", "old", 4)), seconds(1)); // in the list already
+        state.apply(6, "a", Some(object("a", "other", 6)), seconds(1));
+        state.apply(7, "b", Some(object("b", "web", 7)), seconds(1));
+        state.apply(8, "b", None, seconds(1));
+        let labels = crate::selector::LabelSelector::parse("app=web").unwrap();
+        let web = Filter { labels, ..Filter::default() };
+        let seen = |from, filter: &Filter| -> Vec<(Kind, String, Revision)> {
+            let changes = state.since(from).unwrap().filter_map(|change| change.seen_through(filter));
+            changes.map(|(kind, object)| (kind, object.name().to_owned(), object.revision)).collect()
+        };
+        let (a, b) = ("a".to_owned(), "b".to_owned());
+        assert_eq!(
+            seen(5, &web),
+            [(Kind::Deleted, a.clone(), 6), (Kind::Added, b.clone(), 7), (Kind::Deleted, b.clone(), 8)]
+        );
+        assert_eq!(seen(5, &Filter::default())[0], (Kind::Modified, a, 6));
+        assert_eq!(seen(7, &web), [(Kind::Deleted, b, 8)]);
+        assert_eq!(seen(8, &web), []);
+        assert!(state.since(4).is_none(), "history begins with the list");
+    }
+
+    #[test]
+    fn who_is_too_slow_is_told_so() {
+        let mut state = State::begin([], 0);
+        for revision in 1..=200 {
+            state.apply(revision, "a", Some(object("a", "web", revision)), seconds(0));
+        }
+        assert!(state.since(0).is_some(), "young changes stay");
+        state.apply(201, "a", Some(object("a", "web", 201)), seconds(1000));
+        assert!(state.since(0).is_none(), "old ones don't");
+        assert_eq!(state.since(200).unwrap().count(), 1);
+        assert_eq!(state.since(101).unwrap().count(), AT_LEAST);
+    }
+
+    #[test]
+    fn all_watchers_share_an_events_bytes() {
+        let change = Change::new(1, None, Some(object("a", "web", 1)), Duration::ZERO);
+        let (kind, object) = change.seen_through(&Filter::default()).unwrap();
+        let (one, two) = (change.frame(kind, object), change.frame(kind, object));
+        assert_eq!(one.as_ptr(), two.as_ptr());
+        assert!(one.starts_with(b"{\"type\":\"ADDED\",\"object\":{\"kind\":\"ConfigMap\"") && one.ends_with(b"}\n"));
+    }
+}

@@ -4,6 +4,7 @@
 
 mod gate;
 mod lists;
+mod logs;
 mod objects;
 mod shapes;
 mod support;

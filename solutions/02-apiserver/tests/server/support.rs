@@ -58,6 +58,8 @@ impl Cluster {
         let authority = Authority::open(directory).unwrap();
         let serving = authority.serving("kube-apiserver", &[Ipv4Addr::LOCALHOST.into()], &["localhost"]).unwrap();
         serving.write(directory, "apiserver").unwrap();
+        let to_kubelets = authority.client("kube-apiserver-kubelet-client", &["system:masters"]).unwrap();
+        to_kubelets.write(directory, "kubelet-client").unwrap();
         let admin = authority.client("admin", &["system:masters"]).unwrap();
         let kubeconfig = pki::kubeconfig(&format!("https://{address}"), authority.certificate(), "admin", &admin);
         let client = client(&kubeconfig).await;
@@ -188,6 +190,9 @@ fn options(directory: &Path) -> Options {
         format!("--tls-cert-file={}", path("apiserver.crt")),
         format!("--tls-private-key-file={}", path("apiserver.key")),
         format!("--client-ca-file={}", path("ca.crt")),
+        format!("--kubelet-client-certificate={}", path("kubelet-client.crt")),
+        format!("--kubelet-client-key={}", path("kubelet-client.key")),
+        format!("--kubelet-certificate-authority={}", path("ca.crt")),
         "--advertise-address=127.0.0.1".to_owned(),
     ];
     let matches = Options::augment_args(Command::new("apiserver")).get_matches_from(arguments);
