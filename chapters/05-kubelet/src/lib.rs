@@ -32,7 +32,7 @@
 //! - [`kubelet`]: starts everything, ends in order; [`feeder`]: gives each pod a [`worker`]
 //! - [`worker`] with [`turn`], [`actions`], [`start`], [`hooks`], [`last_words`], [`finish`]: one pod's life
 //! - [`status_writer`]: the status on its way to the API
-//! - [`probe_run`]: probes on their way to the container
+//! - [`probe_run`], with [`probe_tls`] and [`probe_grpc`]: probes on their way to the container
 //! - [`node`], [`machine`]: the Node, its Lease, the machine
 //! - [`server`], [`log_read`]: the kubelet's own API
 //! - [`runtime`]: what a runtime is asked, in CRI's terms; [`process`]: the runtime that needs nothing
@@ -80,10 +80,14 @@ pub mod options;
 pub mod phase;
 #[path = "../../../solutions/05-kubelet/src/pod_sync.rs"]
 pub mod pod_sync;
+#[path = "../../../solutions/05-kubelet/src/probe_grpc.rs"]
+pub mod probe_grpc;
 #[path = "../../../solutions/05-kubelet/src/probe_run.rs"]
 pub mod probe_run;
 #[path = "../../../solutions/05-kubelet/src/probe_set.rs"]
 pub mod probe_set;
+#[path = "../../../solutions/05-kubelet/src/probe_tls.rs"]
+pub mod probe_tls;
 pub mod probes;
 #[path = "../../../solutions/05-kubelet/src/process/mod.rs"]
 pub mod process;

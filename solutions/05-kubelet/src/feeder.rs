@@ -1,6 +1,7 @@
 //! Pods come and go: each gets a worker, and the worker is told what becomes of its pod.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::StreamExt;
@@ -120,6 +121,8 @@ impl Feeder {
         for handle in workers.iter().filter(|(uid, _)| !listed.contains(uid)).map(|(_, handle)| handle) {
             let _ = handle.inbox.send(Message::Gone);
         }
+        let known = |uid: &str| listed.iter().any(|listed| listed == uid) || workers.contains_key(uid);
+        remove_leftovers(&self.shared.root, known);
     }
 
     fn forget(&mut self, ended: Result<String, tokio::task::JoinError>) {
@@ -137,5 +140,22 @@ impl Feeder {
             let _ = handle.inbox.send(Message::Shutdown);
         }
         while self.running.join_next().await.is_some() {}
+    }
+}
+
+/// Removes the directories of pods that were deleted while no kubelet ran.
+fn remove_leftovers(root: &Path, known: impl Fn(&str) -> bool) {
+    for directory in ["pods", "logs"] {
+        let entries = std::fs::read_dir(root.join(directory)).into_iter().flatten().flatten();
+        for entry in entries {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // The directory of a pod's logs is called NAMESPACE_NAME_UID.
+            let uid = name.rsplit('_').next().unwrap_or_default();
+            if !known(uid)
+                && let Err(error) = std::fs::remove_dir_all(entry.path())
+            {
+                tracing::warn!(path = %entry.path().display(), %error, "not removed");
+            }
+        }
     }
 }

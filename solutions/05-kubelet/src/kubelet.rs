@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -98,7 +98,7 @@ impl Kubelet {
             node_ip: options.node_ip,
             root: root.clone(),
             allocatable,
-            services: Services::default(),
+            services: Services::new(None),
         });
         let keeper = Arc::new(NodeKeeper {
             client: client.clone(),
@@ -155,7 +155,7 @@ impl Kubelet {
         let name = Some(self.name.clone());
         let about = ObjectReference { kind: Some("Node".to_owned()), uid: name.clone(), name, ..Default::default() };
         let message = "Containers are plain processes of this host: limits on CPU and memory are not enforced.";
-        self.recorder.record_about(about, EventType::Warning, "LimitsNotEnforced", message);
+        self.recorder.record_about(about, EventType::Normal, "LimitsNotEnforced", message);
         Ok(())
     }
 }
@@ -189,19 +189,20 @@ async fn watch_services(client: Client, services: Services) {
     let mut listed = BTreeMap::new();
     let key = |service: &Service| format!("{}/{}", service.namespace().unwrap_or_default(), service.name_any());
     while let Some(event) = stream.next().await {
-        let mut known = services.write().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Ok(watcher::Event::Apply(service)) => {
+            Ok(watcher::Event::Apply(service)) => services.send_modify(|known| {
                 known.get_or_insert_default().insert(key(&service), service);
-            }
-            Ok(watcher::Event::Delete(service)) => {
+            }),
+            Ok(watcher::Event::Delete(service)) => services.send_modify(|known| {
                 known.get_or_insert_default().remove(&key(&service));
-            }
+            }),
             Ok(watcher::Event::Init) => listed.clear(),
             Ok(watcher::Event::InitApply(service)) => {
                 listed.insert(key(&service), service);
             }
-            Ok(watcher::Event::InitDone) => *known = Some(std::mem::take(&mut listed)),
+            Ok(watcher::Event::InitDone) => {
+                services.send_replace(Some(std::mem::take(&mut listed)));
+            }
             Err(error) => tracing::debug!(%error, "services can't be watched"),
         }
     }

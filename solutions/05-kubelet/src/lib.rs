@@ -22,7 +22,7 @@
 //! - [`kubelet`]: starts everything, ends in order; [`feeder`]: gives each pod a [`worker`]
 //! - [`worker`] with [`turn`], [`actions`], [`start`], [`hooks`], [`last_words`], [`finish`]: one pod's life
 //! - [`status_writer`]: the status on its way to the API
-//! - [`probe_run`]: probes on their way to the container
+//! - [`probe_run`], with [`probe_tls`] and [`probe_grpc`]: probes on their way to the container
 //! - [`node`], [`machine`]: the Node, its Lease, the machine
 //! - [`server`], [`log_read`]: the kubelet's own API
 //! - [`runtime`]: what a runtime is asked, in CRI's terms; [`process`]: the runtime that needs nothing
@@ -50,8 +50,10 @@ pub mod node_status;
 pub mod options;
 pub mod phase;
 pub mod pod_sync;
+pub mod probe_grpc;
 pub mod probe_run;
 pub mod probe_set;
+pub mod probe_tls;
 pub mod probes;
 pub mod process;
 pub mod quantity;

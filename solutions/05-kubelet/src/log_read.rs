@@ -3,6 +3,7 @@
 //! Upstream: `k8s.io/cri-client/pkg/logs/logs.go`.
 
 use std::io::SeekFrom;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -106,6 +107,7 @@ pub async fn read(
     let mut line = Vec::new();
     // Asked before reading, so that what was written just before the end is read as well.
     let mut live = query.follow && is_live();
+    let mut put_aside = false;
     while left > 0 {
         reader.read_until(b'\n', &mut line).await?;
         if line.last() == Some(&b'\n') {
@@ -117,6 +119,12 @@ pub async fn read(
                 }
             }
             line.clear();
+        } else if put_aside {
+            // Its end has been read once more since: on to the next file.
+            reader = BufReader::new(File::open(path).await?);
+            put_aside = false;
+        } else if query.follow && was_put_aside(reader.get_ref(), path).await {
+            put_aside = true;
         } else if live {
             tokio::select! {
                 () = tokio::time::sleep(POLL) => {}
@@ -128,6 +136,14 @@ pub async fn read(
         }
     }
     Ok(())
+}
+
+/// Whether `path` is another file by now.
+async fn was_put_aside(open: &File, path: &Path) -> bool {
+    match (open.metadata().await, tokio::fs::metadata(path).await) {
+        (Ok(open), Ok(now)) => open.ino() != now.ino(),
+        _ => false,
+    }
 }
 
 /// Where the last `lines` lines begin.
@@ -221,6 +237,9 @@ mod tests {
         assert_eq!(from.recv().await.unwrap(), "line 0\n");
         std::fs::write(&path, log(2)).unwrap();
         assert_eq!(from.recv().await.unwrap(), "line 1\n");
+        std::fs::rename(&path, directory.path().join("0.log.old")).unwrap();
+        std::fs::write(&path, log(1)).unwrap();
+        assert_eq!(from.recv().await.unwrap(), "line 0\n");
         live.store(false, Ordering::Relaxed);
         assert_eq!(from.recv().await, None);
         reading.await.unwrap();

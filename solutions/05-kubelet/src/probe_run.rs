@@ -1,6 +1,6 @@
-//! Asking a container how it is: by a command, an HTTP request, or a TCP connection.
+//! Asking a container how it is: by a command, an HTTP request, a TCP connection, or a gRPC health check.
 //!
-//! Upstream: `pkg/probe/{exec,http,tcp}`, and `pkg/kubelet/prober/prober.go`.
+//! Upstream: `pkg/probe/{exec,http,tcp,grpc}`, and `pkg/kubelet/prober/prober.go`.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,9 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
-use k8s_openapi::api::core::v1::{Container as ContainerSpec, HTTPGetAction, Probe};
+use k8s_openapi::api::core::v1::{Container as ContainerSpec, GRPCAction, HTTPGetAction, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::runtime::ContainerRuntime;
 
@@ -57,9 +59,10 @@ impl ProbeClient {
                 Err(error) => Answer::Error(error),
             };
         }
-        let what =
-            if probe.grpc.is_some() { "gRPC probes can't be made by this kubelet yet" } else { "it asks nothing" };
-        Answer::Error(what.to_owned())
+        if let Some(grpc) = &probe.grpc {
+            return grpc_check(grpc, ip, limit).await;
+        }
+        Answer::Error("the probe asks nothing".to_owned())
     }
 
     async fn exec(&self, command: &[String], id: &str, limit: Duration) -> Answer {
@@ -112,21 +115,42 @@ fn in_words(error: &io::Error) -> String {
     }
 }
 
+/// Makes a gRPC health check.
+async fn grpc_check(grpc: &GRPCAction, ip: IpAddr, limit: Duration) -> Answer {
+    let (service, authority) = (grpc.service.as_deref().unwrap_or_default(), format!("{ip}:{}", grpc.port));
+    let Ok(port) = u16::try_from(grpc.port) else {
+        return Answer::Error(format!("invalid port number: {}", grpc.port));
+    };
+    let check = async {
+        let stream = tcp(&ip.to_string(), port, limit).await?;
+        crate::probe_grpc::check(stream, &authority, service).await
+    };
+    match tokio::time::timeout(limit, check).await {
+        Ok(outcome) => outcome.map_or_else(Answer::Failure, |()| Answer::Success),
+        Err(_) => Answer::Failure(format!("timeout: failed to connect service {authority:?} within {limit:?}")),
+    }
+}
+
 /// Makes an HTTP request; an answer from 200 to 399 is a success.
 pub async fn http_get(get: &HTTPGetAction, spec: &ContainerSpec, ip: IpAddr, limit: Duration) -> Answer {
     let port = match resolve_port(&get.port, spec) {
         Ok(port) => port,
         Err(error) => return Answer::Error(error),
     };
-    let scheme = get.scheme.as_deref().unwrap_or("HTTP");
-    if !scheme.eq_ignore_ascii_case("http") {
-        return Answer::Error(format!("{scheme} probes can't be made by this kubelet yet"));
-    }
+    let scheme = get.scheme.as_deref().unwrap_or("HTTP").to_lowercase();
     let host = get.host.clone().filter(|host| !host.is_empty()).unwrap_or_else(|| ip.to_string());
     let path = get.path.as_deref().unwrap_or("/");
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    let url = format!("http://{host}:{port}{path}");
-    match tokio::time::timeout(limit, request(get, &host, port, &path)).await {
+    let url = format!("{scheme}://{host}:{port}{path}");
+    let asking = async {
+        let stream = tcp(&host, port, limit).await?;
+        let authority = format!("{host}:{port}");
+        match scheme.as_str() {
+            "https" => ask(crate::probe_tls::connect(stream, &host).await?, get, &authority, &path).await,
+            _ => ask(stream, get, &authority, &path).await,
+        }
+    };
+    match tokio::time::timeout(limit, asking).await {
         Ok(Ok(status)) if (200..400).contains(&status) => Answer::Success,
         Ok(Ok(status)) => Answer::Failure(format!("HTTP probe failed with statuscode: {status}")),
         Ok(Err(error)) => Answer::Failure(format!("Get {url:?}: {error}")),
@@ -137,16 +161,19 @@ pub async fn http_get(get: &HTTPGetAction, spec: &ContainerSpec, ip: IpAddr, lim
     }
 }
 
-async fn request(get: &HTTPGetAction, host: &str, port: u16, path: &str) -> Result<u16, String> {
-    let stream = tcp(host, port, Duration::from_secs(3600)).await?;
+/// One request over one connection; returns the answer's status.
+async fn ask<S>(stream: S, get: &HTTPGetAction, authority: &str, path: &str) -> Result<u16, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
-    let connection = tokio::spawn(connection);
+    // When the answer is here, or nobody waits for it any more, the connection is of no use.
+    let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
     let mut builder = http::Request::get(path);
     let own: Vec<String> = get.http_headers.iter().flatten().map(|header| header.name.to_lowercase()).collect();
-    let authority = format!("{host}:{port}");
     for (name, value) in
-        [("host", authority.as_str()), ("user-agent", "kube-probe/1.36"), ("accept", "*/*"), ("connection", "close")]
+        [("host", authority), ("user-agent", "kube-probe/1.36"), ("accept", "*/*"), ("connection", "close")]
     {
         if !own.iter().any(|own| own == name) {
             builder = builder.header(name, value);
@@ -157,6 +184,5 @@ async fn request(get: &HTTPGetAction, host: &str, port: u16, path: &str) -> Resu
     }
     let request = builder.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
     let response = sender.send_request(request).await;
-    connection.abort();
     response.map(|response| response.status().as_u16()).map_err(|error| error.to_string())
 }

@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::Api;
 use kube::{Client, ResourceExt};
 use kubesmith_common::events::{EventType, Recorder, reference};
+use tokio::sync::watch;
 
 use crate::env::{Needs, Sources};
 use crate::probe_run::ProbeClient;
 use crate::runtime::ContainerRuntime;
 
 /// The services that pods are told of, as last seen. `None` until they have been seen at all.
-pub type Services = Arc<RwLock<Option<BTreeMap<String, Service>>>>;
+pub type Services = watch::Sender<Option<BTreeMap<String, Service>>>;
 
 /// What the workers of one kubelet share.
 pub struct Shared {
@@ -58,14 +59,7 @@ impl Shared {
             pod_ip,
             node_ip: Some(self.node_ip),
             allocatable: self.allocatable.clone(),
-            services: self
-                .services
-                .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .iter()
-                .flat_map(BTreeMap::values)
-                .cloned()
-                .collect(),
+            services: self.services().await,
             ..Default::default()
         };
         for name in &needs.config_maps {
@@ -75,6 +69,16 @@ impl Shared {
             sources.secrets.insert(name.clone(), secrets.get_opt(name).await?);
         }
         Ok(sources)
+    }
+}
+
+impl Shared {
+    /// The services, as soon as they have been seen at all: a pod that starts before must not do without.
+    async fn services(&self) -> Vec<Service> {
+        let mut seen = self.services.subscribe();
+        // The watch that sends them lives as long as the kubelet.
+        let services = seen.wait_for(Option::is_some).await;
+        services.map(|services| services.iter().flat_map(BTreeMap::values).cloned().collect()).unwrap_or_default()
     }
 }
 

@@ -67,6 +67,11 @@ impl View<'_> {
 /// the pod's resources to another.
 pub fn pod_status(view: &View<'_>, old: &PodStatus, now: Timestamp) -> (PodStatus, Phase) {
     let Some(spec) = &view.pod.spec else { return (old.clone(), Phase::Pending) };
+    let was = old.phase.as_deref().and_then(Phase::from_name).unwrap_or(Phase::Pending);
+    if was.is_terminal() && view.sandbox.is_none() {
+        // It ended in an earlier kubelet's time: what that has written is all there is to know.
+        return (PodStatus { observed_generation: view.pod.metadata.generation, ..old.clone() }, was);
+    }
     let init: Vec<ContainerStatus> =
         spec.init_containers.iter().flatten().map(|container| container_status(view, spec, container, true)).collect();
     let mut regular: Vec<ContainerStatus> =
@@ -75,7 +80,6 @@ pub fn pod_status(view: &View<'_>, old: &PodStatus, now: Timestamp) -> (PodStatu
     regular.sort_by(|a, b| a.name.cmp(&b.name));
     let has_run = regular.iter().any(|status| status.container_id.is_some());
     let all = [init.as_slice(), regular.as_slice()].concat();
-    let was = old.phase.as_deref().and_then(Phase::from_name).unwrap_or(Phase::Pending);
     let phase = match (was.is_terminal(), view.verdict) {
         (true, _) => was,
         (false, Some(_)) => Phase::Failed,

@@ -127,6 +127,17 @@ fn a_last_phase_is_never_left() {
 }
 
 #[test]
+fn what_an_earlier_kubelet_wrote_of_an_ended_pod_stays() {
+    let mut world = one("Never");
+    let written = json!({"phase": "Failed", "podIP": "127.244.9.9", "observedGeneration": 1, "containerStatuses": [
+        {"name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 3,
+            "state": {"terminated": {"exitCode": 3}}, "lastState": {"terminated": {"exitCode": 2}}},
+    ]});
+    world.status = serde_json::from_value(written.clone()).unwrap();
+    assert_eq!(world.publish(), (written, Phase::Failed));
+}
+
+#[test]
 fn init_containers_stage_by_stage() {
     let mut world =
         World::new(json!({"initContainers": [{"name": "one"}, {"name": "two"}], "containers": [{"name": "c"}]}));

@@ -160,7 +160,7 @@ impl ContainerRuntime for ProcessRuntime {
         self.stop(id, Duration::ZERO).await?;
         let removed = self.state().containers.remove(id);
         if let Some(removed) = removed {
-            let _ = std::fs::remove_file(&removed.status.log_path);
+            logs::remove(&removed.status.log_path);
         }
         Ok(())
     }
