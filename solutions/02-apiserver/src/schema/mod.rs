@@ -18,6 +18,8 @@ pub mod conform;
 pub mod decode;
 pub mod defaults;
 pub mod given;
+#[cfg(test)]
+mod hostile;
 pub mod json;
 pub mod managed;
 pub mod order;
