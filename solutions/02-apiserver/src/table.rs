@@ -16,6 +16,7 @@ mod cluster;
 mod column;
 mod core;
 mod custom;
+mod events;
 mod jsonpath;
 mod network;
 mod pods;

@@ -11,7 +11,7 @@ use k8s_openapi::api::scheduling::v1::PriorityClass;
 use serde_json::Value;
 
 use super::column::{AGE, Doc, NAME, column, field};
-use super::core::EVENT;
+use super::events::EVENT;
 use super::row::{Read, Row};
 use super::{Sheet, sheet};
 
