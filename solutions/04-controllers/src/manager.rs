@@ -15,6 +15,10 @@ use crate::objects::Key;
 use crate::request::{Outcome, Plan, Request, Verb};
 use crate::work_queue::WorkQueue;
 
+/// Whoever watches everything waits for each resource's list, but not for ever for one that can't be
+/// listed. As upstream's garbage collector does.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The time, twice: as clocks show it, for what is written into objects; and as the duration since
 /// some start, which nobody can set back, for queues.
 #[derive(Clone, Copy, Debug)]
@@ -62,11 +66,11 @@ struct Member {
 }
 
 impl Member {
-    fn ready(&self, caches: &Caches, kinds: &BTreeSet<Kind>) -> bool {
-        if self.controller.watches_everything() && !self.started {
-            return caches.others_synced() && kinds.iter().all(|kind| caches.synced(*kind));
-        }
-        self.started || self.controller.watches().iter().all(|kind| caches.synced(*kind))
+    fn ready(&self, caches: &Caches, kinds: &BTreeSet<Kind>, running: Duration) -> bool {
+        let everything = self.controller.watches_everything();
+        let others = !everything || caches.others_synced() || (!caches.resources.is_empty() && running > PATIENCE);
+        let watched = |kind: &&Kind| everything || self.controller.watches().contains(kind);
+        self.started || (others && kinds.iter().filter(watched).all(|kind| caches.synced(*kind)))
     }
 
     fn finish(&mut self, job: Job, now: Now) {
@@ -130,9 +134,9 @@ impl Manager {
         self.members.iter().any(|member| member.controller.watches_everything())
     }
 
-    /// Whether every controller has begun to work.
-    pub fn started(&self) -> bool {
-        self.members.iter().all(|member| member.ready(&self.caches, &self.kinds))
+    /// Whether every controller works, or could.
+    pub fn started(&self, now: Now) -> bool {
+        self.members.iter().all(|member| member.ready(&self.caches, &self.kinds, now.running))
     }
 
     /// A watch said something: the caches change, and keys are queued.
@@ -165,7 +169,7 @@ impl Manager {
 
     fn next_of(&mut self, index: usize, now: Now) -> Option<Job> {
         let member = &mut self.members[index];
-        if !member.ready(&self.caches, &self.kinds) {
+        if !member.ready(&self.caches, &self.kinds, now.running) {
             return None;
         }
         if !member.started {

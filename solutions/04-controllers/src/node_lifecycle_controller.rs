@@ -14,7 +14,7 @@ use crate::controller::Controller;
 use crate::node_lifecycle::{self as heart, Heartbeat};
 use crate::objects::{Key, api_time, uid};
 use crate::pods;
-use crate::request::{Plan, Request, Said, Verb};
+use crate::request::{Outcome, Plan, Request, Said, Verb};
 
 /// How patient the controller is.
 #[derive(Clone, Copy, Debug)]
@@ -174,6 +174,17 @@ impl Controller for NodeLifecycleController {
         };
         plan = plan.then(self.write_taints(node, caches, now));
         Plan { said, despite_failures: true, ..plan.again_at(again) }
+    }
+
+    fn settle(&mut self, key: &Key, done: &[(Request, Outcome)], _: &Caches, _: Timestamp) -> Plan {
+        // A pod that could not be marked is still to be marked.
+        let failed = done.iter().filter(|(request, outcome)| request.kind == "Pod" && outcome.failure().is_some());
+        for (request, _) in failed {
+            if let (Some(marked), Some(uid)) = (self.marked.get_mut(key), request.body["metadata"]["uid"].as_str()) {
+                marked.remove(uid);
+            }
+        }
+        Plan::nothing()
     }
 }
 

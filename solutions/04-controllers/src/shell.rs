@@ -50,7 +50,7 @@ pub async fn run(manager: Manager, client: Client, lifecycle: Lifecycle) {
             () = sleep_until(due) => {}
         }
         shell.start_jobs();
-        if !told && shell.manager.started() {
+        if !told && shell.manager.started(shell.now()) {
             told = true;
             lifecycle.started(&format!("{} controllers", shell.manager.len()));
         }

@@ -232,6 +232,7 @@ fn a_node_that_falls_silent_loses_its_pods_after_grace_and_toleration() {
     for seed in seeds(5) {
         let mut sim = nodes(seed);
         let alive = ["node-1", "node-2"];
+        sim.failures = 10;
         let before = on(&sim, "node-0").len();
         live(&mut sim, &alive, 45);
         assert!(taints(&sim, "node-0").is_empty(), "seed {seed}: 45 seconds are within the grace period");
