@@ -28,7 +28,24 @@ pub async fn create(call: &Call) -> Result<Answer, Failure> {
     let options = WriteOptions::read(&call.query, "CreateOptions")?;
     let mut object = body::object(call, options.field_validation)?;
     body::place(call, &mut object)?;
-    finish(call, &options, object).await
+    let answer = finish(call, &options, object).await?;
+    if let Some(warning) = inert(call) {
+        call.warn(warning);
+    }
+    Ok(answer)
+}
+
+/// What to say about objects that this server keeps, but doesn't act upon as upstream does: nobody
+/// should believe in a limit that isn't enforced.
+fn inert(call: &Call) -> Option<String> {
+    let (group, plural) = (call.resource.gvk.group.as_ref(), call.resource.plural.as_ref());
+    let inert = match group {
+        "" => matches!(plural, "limitranges" | "resourcequotas"),
+        "admissionregistration.k8s.io" | "apiextensions.k8s.io" | "apiregistration.k8s.io" => true,
+        "flowcontrol.apiserver.k8s.io" => true,
+        _ => false,
+    };
+    inert.then(|| format!("{} is kept, but has no effect on this server yet", call.resource.gvk.kind))
 }
 
 /// Creates `object`, which has been decoded and is meant for this place.

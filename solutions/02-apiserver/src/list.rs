@@ -240,17 +240,18 @@ async fn newest(call: &Call, options: &ListOptions) -> Result<Answer, Failure> {
     }
     // Read first: what the list then shows is at least as new.
     let seen = call.server.caches.seen();
-    let (mut items, revision) = {
+    let limit = if options.limit == 0 { usize::MAX } else { options.limit };
+    let (items, left, revision) = {
         let state = cache.state();
-        let wanted = state.under(&options.filter.key_prefix).filter(|object| options.filter.matches(object));
-        (wanted.cloned().collect::<Vec<_>>(), seen.max(state.revision()))
+        let mut wanted = state.under(&options.filter.key_prefix).filter(|object| options.filter.matches(object));
+        let items: Vec<Arc<Cached>> = wanted.by_ref().take(limit).cloned().collect();
+        // With a selector, how many are left is not said: it would take a look at all of them.
+        let left = if options.filter.selects_all() { wanted.count() } else { wanted.take(1).count() };
+        (items, left, seen.max(state.revision()))
     };
     let mut meta = ListMeta { revision, next: None, remaining: None };
-    if options.limit > 0 && items.len() > options.limit {
-        // With a selector nobody knows how many would be left, without looking at all of them: upstream
-        // doesn't say, and clients expect nothing.
-        meta.remaining = options.filter.selects_all().then(|| items.len() - options.limit);
-        items.truncate(options.limit);
+    if left > 0 {
+        meta.remaining = options.filter.selects_all().then_some(left);
         meta.next = items.last().map(|last| token(revision, &last.key));
     }
     present::list(call, &items, &meta)
