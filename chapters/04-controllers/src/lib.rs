@@ -26,6 +26,7 @@
 //! - [`controller`]: what a controller is; [`request`]: what it asks for, as data
 //! - [`manager`]: all controllers as one state machine without I/O; [`shell`], [`watching`],
 //!   [`sending`]: the I/O around it; [`table`]: which controllers there are
+//! - [`leader_election`], [`electing`]: of several such programs, one works
 //! - [`replica_set`]: so many pods of one template ([`expectations`], [`claims`])
 //! - [`deployment`]: one ReplicaSet replacing another ([`rolling`], [`revisions`], [`rollout_status`])
 //! - [`endpoint_slice`], [`endpoints`]: where a service's pods are
@@ -48,6 +49,8 @@ pub mod deployment;
 pub mod deployment_controller;
 #[path = "../../../solutions/04-controllers/src/discovery.rs"]
 pub mod discovery;
+#[path = "../../../solutions/04-controllers/src/electing.rs"]
+pub mod electing;
 pub mod endpoint_slice;
 #[path = "../../../solutions/04-controllers/src/endpoint_slice_controller.rs"]
 pub mod endpoint_slice_controller;
@@ -59,6 +62,8 @@ pub mod garbage;
 #[path = "../../../solutions/04-controllers/src/garbage_controller.rs"]
 pub mod garbage_controller;
 pub mod informer;
+#[path = "../../../solutions/04-controllers/src/leader_election.rs"]
+pub mod leader_election;
 #[path = "../../../solutions/04-controllers/src/manager.rs"]
 pub mod manager;
 #[path = "../../../solutions/04-controllers/src/namespace.rs"]
@@ -109,6 +114,7 @@ use std::time::Duration;
 
 use kubesmith_common::{Lifecycle, client};
 
+use crate::leader_election::Terms;
 use crate::manager::Manager;
 use crate::node_ipam::Cidr;
 use crate::node_lifecycle_controller::Patience;
@@ -119,6 +125,23 @@ pub struct Options {
     /// How to reach the API server, and as whom.
     #[arg(long)]
     pub kubeconfig: PathBuf,
+
+    /// Whether to work only while holding the Lease kube-system/kube-controller-manager, so that several
+    /// of these programs can stand by for each other.
+    #[arg(long, default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub leader_elect: bool,
+
+    /// How long the Lease must have been unchanged before another takes it.
+    #[arg(long, default_value = "15s", value_parser = duration)]
+    pub leader_elect_lease_duration: Duration,
+
+    /// How long the leader tries to renew it before it gives up; less than its duration.
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    pub leader_elect_renew_deadline: Duration,
+
+    /// How long to wait between two tries; less than the deadline.
+    #[arg(long, default_value = "2s", value_parser = duration)]
+    pub leader_elect_retry_period: Duration,
 
     /// Which controllers run: '*' is all of them, 'name' that one, '-name' not that one.
     #[arg(long, value_delimiter = ',', default_value = "*", allow_hyphen_values = true)]
@@ -216,6 +239,21 @@ pub struct Options {
 }
 
 impl Options {
+    /// The terms of the election, if there is to be one.
+    fn terms(&self) -> Result<Option<Terms>, Error> {
+        let terms = Terms {
+            lease_duration: self.leader_elect_lease_duration,
+            renew_deadline: self.leader_elect_renew_deadline,
+            retry_period: self.leader_elect_retry_period,
+        };
+        let orderly = terms.lease_duration > terms.renew_deadline && terms.renew_deadline > terms.retry_period;
+        match self.leader_elect {
+            false => Ok(None),
+            true if orderly && !terms.retry_period.is_zero() => Ok(Some(terms)),
+            true => Err(Error::Terms),
+        }
+    }
+
     fn patience(&self) -> Patience {
         Patience {
             period: self.node_monitor_period,
@@ -276,6 +314,15 @@ pub enum Error {
     /// `--allocate-node-cidrs` can't be followed.
     #[error("--allocate-node-cidrs: {0}")]
     ClusterCidr(String),
+    /// The flags of leader election contradict each other.
+    #[error(
+        "--leader-elect-lease-duration must be longer than --leader-elect-renew-deadline, and that longer than \
+         --leader-elect-retry-period"
+    )]
+    Terms,
+    /// Another may lead now.
+    #[error("the lease could not be renewed in time: leader election lost")]
+    LeadershipLost,
     /// There is no way to the API server.
     #[error(transparent)]
     Client(#[from] client::ClientError),
@@ -284,12 +331,25 @@ pub enum Error {
 /// Runs the controllers until `lifecycle` ends.
 ///
 /// # Errors
-/// If an option can't be followed. An API server that doesn't answer is no error: it is waited for.
+/// If an option can't be followed, or the leadership is lost. An API server that doesn't answer is no
+/// error: it is waited for.
 pub async fn run(options: Options, lifecycle: Lifecycle) -> Result<(), Error> {
     let manager = manager(&options)?;
+    let terms = options.terms()?;
     let client = client::from_kubeconfig(&options.kubeconfig, "kube-controller-manager").await?;
-    shell::run(manager, client, lifecycle).await;
-    Ok(())
+    let Some(terms) = terms else {
+        shell::run(manager, client, lifecycle).await;
+        return Ok(());
+    };
+    let work = |leading| {
+        let told = lifecycle.clone();
+        let lifecycle = Lifecycle::new(leading, move |line| told.started(line));
+        shell::run(manager, client.clone(), lifecycle)
+    };
+    match electing::run(client.clone(), terms, lifecycle.shutdown.clone(), work).await {
+        true => Ok(()),
+        false => Err(Error::LeadershipLost),
+    }
 }
 
 /// The controllers that `options` ask for, ready to be fed.
