@@ -52,6 +52,7 @@ fn inert(call: &Call) -> Option<String> {
 pub async fn finish(call: &Call, options: &WriteOptions, mut object: Object) -> Result<Answer, Failure> {
     let resource = &call.resource;
     schema::default(resource, &mut object);
+    schema::warnings::deduplicate_owners(&mut object).into_iter().for_each(|warning| call.warn(warning));
     let now = Timestamp::now();
     if !options.applied {
         let manager = options.manager(call.user_agent());
@@ -74,6 +75,7 @@ pub async fn finish(call: &Call, options: &WriteOptions, mut object: Object) -> 
             if !causes.is_empty() {
                 return Err(Failure::invalid(&resource.gvk.group, &resource.gvk.kind, meta::name(&object), &causes));
             }
+            schema::warnings(resource, &object, None).into_iter().for_each(|warning| call.warn(warning));
         }
         if let Some(answer) = store(call, options, &mut object).await? {
             return Ok(answer);

@@ -91,6 +91,7 @@ pub async fn change(
 
 /// Makes the new object what may be stored: owners of fields, what can't be changed, what must hold.
 fn prepare(call: &Call, options: &WriteOptions, new: &mut Object, old: &Object, now: Timestamp) -> Result<(), Failure> {
+    schema::warnings::deduplicate_owners(new).into_iter().for_each(|warning| call.warn(warning));
     if !options.applied {
         let manager = options.manager(call.user_agent());
         let part = Some(call.info.subresource.as_str()).filter(|part| !part.is_empty());
@@ -104,6 +105,9 @@ fn prepare(call: &Call, options: &WriteOptions, new: &mut Object, old: &Object, 
     schema::prepare_for_update(resource, part, new, old);
     let causes = schema::validate_update(resource, part, new, old);
     if causes.is_empty() {
+        if part.is_none() {
+            schema::warnings(resource, new, Some(old)).into_iter().for_each(|warning| call.warn(warning));
+        }
         Ok(())
     } else {
         Err(Failure::invalid(&resource.gvk.group, &resource.gvk.kind, meta::name(old), &causes))

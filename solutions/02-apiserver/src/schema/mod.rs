@@ -8,7 +8,7 @@
 //! | a body becomes a well-formed object | [`mod@decode`], [`json`], [`mod@conform`] |
 //! | what it doesn't say is filled in | [`defaults`] |
 //! | spec and status are kept apart | [`strategy`] |
-//! | what is wrong with it is said | [`validate`] |
+//! | what is wrong with it is said, and what is odd | [`validate`], [`mod@warnings`] |
 //! | a strategic patch is merged | [`strategic`] |
 //! | who owns which field is noted, and appliers merged | [`managed`] |
 //!
@@ -36,6 +36,7 @@ mod tests;
 pub mod time;
 pub mod types;
 pub mod validate;
+pub mod warnings;
 pub mod yaml;
 
 pub use decode::{FieldValidation, conform_patched, decode, decode_kind, decode_yaml};
@@ -43,3 +44,4 @@ pub use defaults::default;
 pub use root::Root;
 pub use strategy::{prepare_for_create, prepare_for_update, reset_fields};
 pub use validate::{validate_create, validate_update};
+pub use warnings::warnings;

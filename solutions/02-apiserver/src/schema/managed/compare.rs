@@ -73,10 +73,23 @@ fn as_list(value: Option<&Value>) -> &[Value] {
 }
 
 impl Changes {
-    fn insert(&mut self, element: &str, changes: Self) {
-        self.added.below.insert(element.to_owned(), changes.added);
-        self.modified.below.insert(element.to_owned(), changes.modified);
-        self.removed.below.insert(element.to_owned(), changes.removed);
+    /// The element is written only if something is to be said of it.
+    fn insert(&mut self, element: impl FnOnce() -> String, changes: Self) {
+        let parts = [
+            (&mut self.added, changes.added),
+            (&mut self.modified, changes.modified),
+            (&mut self.removed, changes.removed),
+        ];
+        let mut written = None;
+        let mut element = Some(element);
+        for (set, node) in parts {
+            if !node.is_empty() {
+                if let Some(element) = element.take() {
+                    written = Some(element());
+                }
+                set.below.insert(written.clone().unwrap_or_default(), node);
+            }
+        }
     }
 }
 
@@ -91,7 +104,7 @@ fn by_name(
     for name in names.chain(gone) {
         let (old, new) = (old.and_then(|map| map.get(name)), new.and_then(|map| map.get(name)));
         if old != new {
-            changes.insert(&format!("f:{name}"), compare(&place.named(name), old, new)?);
+            changes.insert(|| format!("f:{name}"), compare(&place.named(name), old, new)?);
         }
     }
     Ok(())
@@ -136,7 +149,7 @@ fn by_item(
                 here
             }
         };
-        changes.insert(&element, here);
+        changes.insert(|| element, here);
     }
     Ok(())
 }

@@ -13,6 +13,8 @@ mod merge;
 mod place;
 mod set;
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -132,11 +134,11 @@ fn ignored(resource: &Resource, subresource: Option<&str>) -> Set {
 
 /// The system's own fields have no owner.
 fn strip_metadata(set: Set) -> Set {
-    let mut system = Set::default();
-    for field in ["apiVersion", "kind", "metadata"] {
-        system.insert_path(&[field]);
-    }
-    for field in [
+    set.difference(&SYSTEM)
+}
+
+static SYSTEM: LazyLock<Set> = LazyLock::new(|| {
+    const OF_METADATA: [&str; 9] = [
         "name",
         "namespace",
         "creationTimestamp",
@@ -146,11 +148,16 @@ fn strip_metadata(set: Set) -> Set {
         "generation",
         "managedFields",
         "resourceVersion",
-    ] {
+    ];
+    let mut system = Set::default();
+    for field in ["apiVersion", "kind", "metadata"] {
+        system.insert_path(&[field]);
+    }
+    for field in OF_METADATA {
         system.insert_path(&["metadata", field]);
     }
-    set.difference(&system)
-}
+    system
+});
 
 /// An object's metadata, if it has any.
 fn metadata(object: &mut Object) -> Option<&mut serde_json::Map<String, Value>> {
