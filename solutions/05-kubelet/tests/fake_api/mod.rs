@@ -1,6 +1,8 @@
 //! As much of an API server as one kubelet needs: nodes, leases, pods with a watch, events. In memory,
 //! over plain HTTP.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
