@@ -11,7 +11,7 @@ use kubesmith_common::Lifecycle;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use crate::up::unwritten;
+use crate::up::{LOG_FILTER, unwritten};
 
 /// A component and its flags.
 #[derive(Subcommand)]
@@ -66,7 +66,7 @@ impl Component {
     /// # Errors
     /// As for [`Component::run`].
     pub async fn run_alone(self) -> Result<ExitCode> {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| LOG_FILTER.into());
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
         let shutdown = kubesmith_common::lifecycle::until_signalled()?;
         let unwritten = CancellationToken::new();

@@ -1,37 +1,99 @@
-//! kubesmith: the learner's runner, `up`, and every component by itself.
+//! kubesmith: the learner's runner, the cluster, and every component by itself.
+//!
+//! - [`learn`]: steps, checks, hints, exercises, the book
+//! - [`up`]: the whole cluster
+//! - [`components`]: each component alone, under upstream's flag names
+//! - [`bench`]: figures, beside their marks
+//! - [`dev`]: what keeps chapters and solutions in step
 
+mod bench;
+mod components;
 mod dev;
 mod learn;
+mod up;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use anyhow::Result;
+use clap::{Parser, Subcommand};
 
-/// Build your own Kubernetes, one component at a time.
+/// Build your own Kubernetes in Rust, one component at a time.
 #[derive(Parser)]
-#[command(name = "kubesmith", bin_name = "cargo ks", version)]
-struct Cli {
+#[command(name = "kubesmith", bin_name = "cargo ks", version, disable_help_subcommand = true)]
+struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
 }
 
-#[derive(clap::Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     #[command(flatten)]
     Learn(learn::Command),
+    /// Start the whole cluster and run it until Ctrl-C
+    Up(up::Options),
+    /// Unplug a node of the running cluster, or plug it in again
+    Node {
+        /// The cluster's directory
+        #[arg(long, default_value = ".kubesmith", global = true)]
+        data_dir: PathBuf,
+        #[command(subcommand)]
+        request: up::control::Request,
+    },
+    /// Show objects, as kubectl does: the small kubectl of chapter 7
+    Get(kubesmith_request_flow::get::Options),
+    /// Measure, and print each figure beside its mark
+    Bench {
+        /// What to measure
+        #[arg(default_value = "cluster")]
+        what: bench::What,
+    },
+    #[command(flatten)]
+    Component(components::Component),
+    /// The program in the image kubesmith/web
+    #[command(hide = true)]
+    Web {
+        /// What the pod's spec gives as arguments; the program reads them itself
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// For those who write the workshop
     #[command(subcommand)]
     Dev(dev::Command),
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    run(Arguments::parse().command).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(command: Option<Command>) -> Result<ExitCode> {
+    match command {
         None => learn::overview(),
         Some(Command::Learn(command)) => command.run(),
         Some(Command::Dev(command)) => command.run(),
-    };
-    done.unwrap_or_else(|error| {
-        eprintln!("kubesmith: {error:#}");
-        ExitCode::from(2)
-    })
+        Some(Command::Up(options)) if !options.mine.is_empty() => up::mine::run(&options),
+        Some(Command::Web { .. }) => Ok(kubesmith_kubelet::web::main()),
+        Some(command) => tokio::runtime::Runtime::new()?.block_on(run_async(command)),
+    }
+}
+
+async fn run_async(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Up(options) => up::run(options).await?,
+        Command::Node { data_dir, request } => println!("{}", up::control::ask(&data_dir, &request).await?),
+        Command::Get(options) => {
+            let answer = kubesmith_request_flow::get::run(&options).await?;
+            print!("{}", answer.table);
+            if let Some(note) = answer.note {
+                eprintln!("{note}");
+            }
+        }
+        Command::Bench { what } => bench::run(what).await?,
+        Command::Component(component) => return component.run_alone().await,
+        Command::Learn(_) | Command::Web { .. } | Command::Dev(_) => unreachable!("these don't wait for anything"),
+    }
+    Ok(ExitCode::SUCCESS)
 }

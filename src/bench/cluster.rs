@@ -37,9 +37,30 @@ pub async fn measure() -> Result<()> {
         deployments.push(time_deployment(&cluster.kubeconfig).await?);
         cluster.stop().await?;
     }
-    Figure { what: "up to three Ready nodes", value: middle(starts), unit: "s", mark: Mark::AtMost(1.5), upstream: "2.4 to 3.9 s to an API server" }.print();
-    Figure { what: "a 3-replica Deployment, apply to all Ready", value: middle(deployments), unit: "s", mark: Mark::AtMost(1.0), upstream: "0.7 s" }.print();
-    Figure { what: "resident memory of the whole idle cluster", value: middle(memories), unit: "MB", mark: Mark::AtMost(80.0), upstream: "660 MB" }.print();
+    Figure {
+        what: "up to three Ready nodes",
+        value: middle(starts),
+        unit: "s",
+        mark: Mark::AtMost(1.5),
+        upstream: "2.4 to 3.9 s to an API server",
+    }
+    .print();
+    Figure {
+        what: "a 3-replica Deployment, apply to all Ready",
+        value: middle(deployments),
+        unit: "s",
+        mark: Mark::AtMost(1.0),
+        upstream: "0.7 s",
+    }
+    .print();
+    Figure {
+        what: "resident memory of the whole idle cluster",
+        value: middle(memories),
+        unit: "MB",
+        mark: Mark::AtMost(80.0),
+        upstream: "660 MB",
+    }
+    .print();
     Ok(())
 }
 
@@ -47,12 +68,20 @@ pub async fn measure() -> Result<()> {
 pub fn measure_build() -> Result<()> {
     let target = std::env::temp_dir().join(format!("kubesmith-build-{}", std::process::id()));
     let began = Instant::now();
-    let built = cargo(&["build", "--package", "kubesmith", "--bin", "kubesmith"]).env("CARGO_TARGET_DIR", &target).status();
+    let built =
+        cargo(&["build", "--package", "kubesmith", "--bin", "kubesmith"]).env("CARGO_TARGET_DIR", &target).status();
     let took = began.elapsed().as_secs_f64() / 60.0;
     // Left behind it would only cost disk; the figure stands either way.
     let _ = std::fs::remove_dir_all(&target);
     ensure!(built?.success(), "the build failed");
-    Figure { what: "a cold debug build of what `cargo ks up` needs", value: took, unit: "min", mark: Mark::AtMost(4.0), upstream: "" }.print();
+    Figure {
+        what: "a cold debug build of what `cargo ks up` needs",
+        value: took,
+        unit: "min",
+        mark: Mark::AtMost(4.0),
+        upstream: "",
+    }
+    .print();
     Ok(())
 }
 
@@ -63,9 +92,17 @@ fn cargo(arguments: &[&str]) -> Command {
 }
 
 fn release_build() -> Result<PathBuf> {
-    let output = cargo(&["build", "--release", "--package", "kubesmith", "--bin", "kubesmith", "--message-format=json-render-diagnostics"])
-        .stderr(Stdio::inherit())
-        .output()?;
+    let output = cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "kubesmith",
+        "--bin",
+        "kubesmith",
+        "--message-format=json-render-diagnostics",
+    ])
+    .stderr(Stdio::inherit())
+    .output()?;
     ensure!(output.status.success(), "the release build failed");
     let messages = String::from_utf8_lossy(&output.stdout);
     let executable = messages.lines().rev().find_map(|line| {
@@ -140,7 +177,8 @@ async fn time_deployment(kubeconfig: &Path) -> Result<f64> {
 
 fn resident_megabytes(process: &Child) -> Result<f64> {
     let pid = process.id().context("the cluster has ended")?;
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("resident memory is read from /proc")?;
+    let status =
+        std::fs::read_to_string(format!("/proc/{pid}/status")).context("resident memory is read from /proc")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc")?;
     let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kilobytes / 1000.0)

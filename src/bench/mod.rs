@@ -16,7 +16,7 @@ pub enum What {
 }
 
 /// Which way a figure should go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Mark {
     AtMost(f64),
 }
@@ -36,7 +36,10 @@ impl Figure {
         let Mark::AtMost(mark) = self.mark;
         let verdict = if self.value <= mark { "met" } else { "MISSED" };
         let upstream = if self.upstream.is_empty() { String::new() } else { format!("   upstream {}", self.upstream) };
-        println!("{:<52} {:>8.2} {:<3} mark ≤ {mark} {}  {verdict}{upstream}", self.what, self.value, self.unit, self.unit);
+        println!(
+            "{:<52} {:>8.2} {:<3} mark ≤ {mark} {}  {verdict}{upstream}",
+            self.what, self.value, self.unit, self.unit
+        );
     }
 }
 

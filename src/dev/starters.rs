@@ -113,6 +113,7 @@ fn generate_crate(course: &Course, place: &Place, steps: &[&Step], files: &mut F
             bail!("src/{module}.rs: chapter.yaml has no step for `{}`", part.id);
         }
     }
+    refuse_undescribed(course, place, &own)?;
     let read = |file: &str| {
         let path = place.solution.join(file);
         fs::read_to_string(course.root.join(&path)).with_context(|| path.display().to_string())
@@ -122,6 +123,23 @@ fn generate_crate(course: &Course, place: &Place, steps: &[&Step], files: &mut F
     let has = |file: &str| course.root.join(&place.solution).join(file).exists();
     let manifest = manifest(&read("Cargo.toml")?, place, has("build.rs"), has(&format!("tests/{}", place.target)));
     files.insert(place.learner.join("Cargo.toml"), manifest);
+    Ok(())
+}
+
+/// A marked part in a file that no step names would be given to the learner with its solution in it.
+fn refuse_undescribed(course: &Course, place: &Place, own: &BTreeMap<String, Vec<&str>>) -> anyhow::Result<()> {
+    let directory = course.root.join(&place.solution).join("src");
+    for entry in fs::read_dir(&directory).with_context(|| directory.display().to_string())? {
+        let path = entry?.path();
+        let module = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if path.extension().is_none_or(|extension| extension != "rs") || own.contains_key(&module) {
+            continue;
+        }
+        let source = Source::parse(&fs::read_to_string(&path)?).with_context(|| path.display().to_string())?;
+        if let Some(part) = source.parts().next() {
+            bail!("src/{module}.rs: chapter.yaml has no step for `{}`", part.id);
+        }
+    }
     Ok(())
 }
 

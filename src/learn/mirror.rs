@@ -27,17 +27,8 @@ use super::parts::PartId;
 pub const PROGRAM: &str = "kubesmith-mine";
 
 /// What a mirror doesn't need from the repository's top.
-const LEFT_OUT: [&str; 9] = [
-    ".git",
-    ".kubesmith",
-    ".progress.yaml",
-    "Cargo.lock",
-    "book",
-    "chapters",
-    "exercises",
-    "target",
-    "target-ci",
-];
+const LEFT_OUT: [&str; 9] =
+    [".git", ".kubesmith", ".progress.yaml", "Cargo.lock", "book", "chapters", "exercises", "target", "target-ci"];
 
 /// The hash of the Cargo.lock that the mirror's was made from.
 const LOCK_ORIGIN: &str = ".lock-origin";

@@ -43,7 +43,8 @@ impl Block {
     pub fn claim(directory: &Path) -> Result<Self> {
         let file = directory.join("loopback-block");
         if let Ok(text) = fs::read_to_string(&file) {
-            let octet = text.trim().parse().with_context(|| format!("{}: not a number from 64 to 250", file.display()))?;
+            let octet =
+                text.trim().parse().with_context(|| format!("{}: not a number from 64 to 250", file.display()))?;
             let claim = ports::listen((address(octet, CLAIM.0), CLAIM.1).into(), "another --data-dir")
                 .with_context(|| format!("this cluster's addresses, 127.{octet}.0.0/16, are taken"))?;
             return Ok(Self { octet, _claim: claim });

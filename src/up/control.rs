@@ -92,8 +92,9 @@ async fn answer(stream: UnixStream, handler: Handler) -> Result<()> {
 pub async fn ask(data: &Path, request: &Request) -> Result<String> {
     let path = layout::control_socket(data);
     let stream = UnixStream::connect(&path).await;
-    let mut stream = stream
-        .with_context(|| format!("no cluster runs in {}: start one with `up`, or name its --data-dir", data.display()))?;
+    let mut stream = stream.with_context(|| {
+        format!("no cluster runs in {}: start one with `up`, or name its --data-dir", data.display())
+    })?;
     stream.write_all(request.line().as_bytes()).await?;
     let answer = BufReader::new(stream).lines().next_line().await?.unwrap_or_default();
     match answer.split_once(' ') {

@@ -15,10 +15,8 @@ pub struct Credentials {
 }
 
 /// Who gets a kubeconfig: its file, the user and the groups.
-const COMPONENTS: [(&str, &str, &[&str]); 2] = [
-    ("scheduler", "system:kube-scheduler", &[]),
-    ("controllers", "system:kube-controller-manager", &[]),
-];
+const COMPONENTS: [(&str, &str, &[&str]); 2] =
+    [("scheduler", "system:kube-scheduler", &[]), ("controllers", "system:kube-controller-manager", &[])];
 
 impl Credentials {
     /// Makes what a cluster of `nodes` needs below `data`: the authority is kept from run to run, so
@@ -31,7 +29,13 @@ impl Credentials {
         let authority = Authority::open(&directory)?;
         let made = Self { directory };
         let local = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(service)];
-        let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
+        let names = [
+            "localhost",
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+        ];
         authority.serving("kube-apiserver", &local, &names)?.write(&made.directory, "apiserver")?;
         authority
             .client("kube-apiserver-kubelet-client", &["kubeadm:cluster-admins"])?

@@ -6,6 +6,7 @@
 //! - [`plan`]: which components there are, and the command line of each
 //! - [`supervise`]: keeps one component running
 //! - [`control`]: `kubesmith node stop NAME` reaches us here
+//! - [`mine`]: the same with the learner's components in it
 //! - [`ready`]: when is the cluster up?
 //! - [`unwritten`]: what happens when a learner's `todo!` is reached
 
@@ -13,18 +14,21 @@ pub mod block;
 pub mod control;
 pub mod credentials;
 pub mod layout;
+pub mod mine;
 pub mod plan;
 pub mod ports;
 pub mod ready;
 pub mod supervise;
 pub mod unwritten;
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio_util::sync::CancellationToken;
 
 use block::Block;
@@ -32,7 +36,13 @@ use control::Request;
 use credentials::Credentials;
 use layout::DataDir;
 use plan::{Part, Site, Stage};
-use supervise::{News, Place, Supervised};
+use supervise::{Listener, News, Place, Supervised};
+
+/// What is logged unless RUST_LOG says otherwise: kube's client calls every refused connection an error.
+pub const LOG_FILTER: &str = "info,kube_client=off,kube_runtime=warn";
+
+/// How long the last components' lines are waited for once the nodes are Ready.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// How to start a cluster.
 #[derive(Clone, Debug, clap::Args)]
@@ -74,7 +84,10 @@ pub async fn run(options: Options) -> Result<()> {
     let data = DataDir::take((!options.ephemeral).then_some(options.data_dir.as_path()))?;
     start_log(&data)?;
     let port = free_port(options.port)?;
-    let cluster = Cluster::start(&options, &data, port)?;
+    if let Some(whose) = mine::whose() {
+        println!("{whose}\n");
+    }
+    let (cluster, started) = Cluster::start(&options, &data, port)?;
     let signalled = kubesmith_common::lifecycle::until_signalled()?;
     let control_until = CancellationToken::new();
     cluster.serve_control(&data, control_until.clone())?;
@@ -83,7 +96,10 @@ pub async fn run(options: Options) -> Result<()> {
     let ready = signalled.run_until_cancelled(ready::nodes(&kubeconfig, options.nodes)).await;
     if let Some(ready) = ready {
         ready?;
-        println!("\n{}", greeting(options.nodes, began, &kubeconfig));
+        let (took, components) = (began.elapsed(), cluster.parts.len());
+        // Their lines come first. Whoever hasn't got that far by now may never do.
+        let _ = tokio::time::timeout(LAST_LINES, all_started(started, components)).await;
+        println!("\n{}", greeting(options.nodes, took, &kubeconfig));
         signalled.cancelled().await;
     }
     println!("\nStopping. Pods get their grace period; Ctrl-C again ends everything at once.");
@@ -102,12 +118,20 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn start(options: &Options, data: &DataDir, port: u16) -> Result<Self> {
+    /// Starts every component; the receiver hears the name of each one that serves.
+    fn start(options: &Options, data: &DataDir, port: u16) -> Result<(Self, UnboundedReceiver<String>)> {
         let block = Block::claim(data.path())?;
         let nodes = plan::nodes(options.nodes, &block);
         let server = format!("https://127.0.0.1:{port}");
         let credentials = Credentials::make(data.path(), &server, &nodes, block.first_service())?;
-        let site = Site { data: data.path(), ephemeral: data.is_ephemeral(), port, block: &block, credentials: &credentials, nodes: &nodes };
+        let site = Site {
+            data: data.path(),
+            ephemeral: data.is_ephemeral(),
+            port,
+            block: &block,
+            credentials: &credentials,
+            nodes: &nodes,
+        };
         let place = if options.separate {
             let logs = data.join("logs");
             std::fs::create_dir_all(&logs).with_context(|| format!("{}", logs.display()))?;
@@ -115,15 +139,17 @@ impl Cluster {
         } else {
             Place::Here
         };
+        let (serves, started) = mpsc::unbounded_channel();
+        let tell: Listener = Arc::new(move |part: &Part, news| tell(part, news, &serves));
         let parts: Vec<_> =
-            plan::parts(&site).into_iter().map(|part| Supervised::start(part, place.clone(), Arc::new(tell))).collect();
+            plan::parts(&site).into_iter().map(|part| Supervised::start(part, place.clone(), tell.clone())).collect();
         let nodes = nodes.into_iter().map(|(name, _)| name).collect();
         let cluster = Self { parts: Arc::new(parts), nodes, _block: block };
         unwritten::watch({
             let parts = cluster.parts.clone();
             move |component| parts.iter().filter(|part| part.part.arguments[0] == component).for_each(Supervised::stop)
         });
-        Ok(cluster)
+        Ok((cluster, started))
     }
 
     fn serve_control(&self, data: &DataDir, shutdown: CancellationToken) -> Result<()> {
@@ -152,15 +178,28 @@ impl Cluster {
     }
 }
 
-fn tell(part: &Part, news: News) {
+fn tell(part: &Part, news: News, serves: &UnboundedSender<String>) {
     match news {
-        News::Started(line) => println!("  {:<16} {line}", part.name),
+        News::Started(line) => {
+            println!("  {:<16} {line}", part.name);
+            // Nobody counts them any more once all have been heard.
+            let _ = serves.send(part.name.clone());
+        }
         News::Ended(why) => println!("  {:<16} ended: {why}; starting it again", part.name),
     }
 }
 
-fn greeting(nodes: usize, began: Instant, kubeconfig: &std::path::Path) -> String {
-    let (ready, path) = (began.elapsed().as_secs_f32(), kubeconfig.display());
+async fn all_started(mut started: UnboundedReceiver<String>, components: usize) {
+    let mut serving = BTreeSet::new();
+    while serving.len() < components
+        && let Some(name) = started.recv().await
+    {
+        serving.insert(name);
+    }
+}
+
+fn greeting(nodes: usize, took: Duration, kubeconfig: &std::path::Path) -> String {
+    let (ready, path) = (took.as_secs_f32(), kubeconfig.display());
     let plural = if nodes == 1 { " is" } else { "s are" };
     format!(
         "{nodes} node{plural} Ready after {ready:.1} s. In another terminal:\n\n    \
@@ -182,8 +221,12 @@ fn free_port(port: u16) -> Result<u16> {
 
 fn start_log(data: &DataDir) -> Result<()> {
     let path = data.join("log");
-    let file = std::fs::File::options().create(true).append(true).open(&path).with_context(|| format!("{}", path.display()))?;
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let file = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .with_context(|| format!("{}", path.display()))?;
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| LOG_FILTER.into());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Arc::new(file)).init();
     Ok(())
 }

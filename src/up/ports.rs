@@ -26,11 +26,16 @@ pub fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener> {
 /// The process that listens on `address`, as "NAME (process PID)". Linux only; `None` elsewhere, or
 /// if the process is somebody else's.
 fn holder(address: SocketAddr) -> Option<String> {
-    let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| listening_inode(&fs::read_to_string(table).ok()?, address))?;
+    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .find_map(|table| listening_inode(&fs::read_to_string(table).ok()?, address))?;
     let wanted = format!("socket:[{inode}]");
     for process in fs::read_dir("/proc").ok()?.flatten() {
         let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
-        if files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str())) {
+        if files
+            .flatten()
+            .any(|file| fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str()))
+        {
             let name = fs::read_to_string(process.path().join("comm")).ok()?;
             return Some(format!("{} (process {})", name.trim(), process.file_name().to_string_lossy()));
         }

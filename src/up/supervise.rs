@@ -165,7 +165,12 @@ async fn run_once(
     }
 }
 
-async fn run_here(part: &Part, listener: &Listener, shutdown: CancellationToken, unplugged: CancellationToken) -> Result<()> {
+async fn run_here(
+    part: &Part,
+    listener: &Listener,
+    shutdown: CancellationToken,
+    unplugged: CancellationToken,
+) -> Result<()> {
     let component = Component::parse(&part.arguments).map_err(|error| anyhow!("{}", error.render()))?;
     let (told, about) = (listener.clone(), part.clone());
     let lifecycle = Lifecycle::new(shutdown, move |line| told(&about, News::Started(line.to_owned())));
@@ -217,7 +222,11 @@ async fn run_child(
 
 fn spawn(part: &Part, logs: &Path) -> Result<Child> {
     let path = logs.join(format!("{}.log", part.name.replace(' ', "-")));
-    let log = std::fs::File::options().create(true).append(true).open(&path).with_context(|| format!("{}", path.display()))?;
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .with_context(|| format!("{}", path.display()))?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(&part.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).process_group(0);
     // SAFETY: prctl is async-signal-safe, and nothing else happens between fork and exec.

@@ -46,6 +46,12 @@ pub struct Options {
     /// How long Events are kept, in seconds; 0 keeps them.
     #[arg(long, default_value_t = 3600)]
     pub event_ttl: u32,
+    /// How long a pod stays on a node that isn't ready, in seconds, unless it says otherwise.
+    #[arg(long, default_value_t = 300)]
+    pub default_not_ready_toleration_seconds: u32,
+    /// How long a pod stays on a node that can't be reached, in seconds, unless it says otherwise.
+    #[arg(long, default_value_t = 300)]
+    pub default_unreachable_toleration_seconds: u32,
     /// The addresses that Services get.
     #[arg(long, default_value = "10.96.0.0/16")]
     pub service_cluster_ip_range: String,

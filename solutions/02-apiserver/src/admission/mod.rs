@@ -28,7 +28,7 @@ pub async fn create(call: &Call, object: &mut Object) -> Result<(), Failure> {
         ("", "pods") => {
             service_account::create(call, object).await?;
             priority::create(call, object).await?;
-            tolerations::create(object);
+            tolerations::create(&call.server.options, object);
         }
         ("", "nodes") => node::create(object),
         ("", "persistentvolumeclaims") => {
