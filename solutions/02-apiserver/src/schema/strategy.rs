@@ -5,12 +5,14 @@
 //! request is upstream's: decode, default, [`super::managed::update`], mutating admission, prepare,
 //! validate, store.
 
-use serde_json::{Map, Value, json};
+mod kinds;
+
+use serde_json::Value;
 
 use crate::Object;
 use crate::resources::Resource;
 
-use super::defaults::{self, entry, list, text};
+use super::defaults::{self, entry};
 use super::root::Root;
 
 /// When a kind's `metadata.generation` goes up.
@@ -91,12 +93,12 @@ pub fn prepare_for_create(resource: &Resource, object: &mut Object) {
         map.remove("status");
     }
     match kind {
-        ("", "pods") => pod(map),
-        ("", "namespaces") => namespace(map),
-        ("", "persistentvolumes") => persistent_volume(map),
-        ("", "persistentvolumeclaims") => same_data_source(entry(map, "spec")),
-        ("apps", "daemonsets") => template_generation(map, 1),
-        ("batch", "jobs") => job_selector(map),
+        ("", "pods") => kinds::pod(map),
+        ("", "namespaces") => kinds::namespace(map),
+        ("", "persistentvolumes") => kinds::persistent_volume(map),
+        ("", "persistentvolumeclaims") => kinds::same_data_source(entry(map, "spec")),
+        ("apps", "daemonsets") => kinds::template_generation(map, 1),
+        ("batch", "jobs") => kinds::job_selector(map),
         _ => {}
     }
     finish(resource, object);
@@ -123,13 +125,13 @@ pub fn prepare_for_update(resource: &Resource, subresource: Option<&str>, new: &
             super::service::same_address(new, old);
             super::service::drop_what_the_type_has_no_use_for(new, old);
         }
-        (("", "persistentvolumes"), Some("status")) => phase_transition(new, old),
+        (("", "persistentvolumes"), Some("status")) => kinds::phase_transition(new, old),
         (("", "persistentvolumeclaims"), None) => {
             if let Value::Object(map) = new {
-                same_data_source(entry(map, "spec"));
+                kinds::same_data_source(entry(map, "spec"));
             }
         }
-        (("apps", "daemonsets"), None) => count_template(new, old),
+        (("apps", "daemonsets"), None) => kinds::count_template(new, old),
         (("storage.k8s.io", "csidrivers"), None) if differ(new, old, "spec") => bump(new, old),
         (_, Some("status")) if custom => keep_all_but_status(new, old),
         _ => {}
@@ -240,145 +242,4 @@ fn bump(new: &mut Object, old: &Object) {
     if let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.insert("generation".to_owned(), before.saturating_add(1).into());
     }
-}
-
-fn pod(map: &mut Map<String, Value>) {
-    let mut status =
-        json!({ "phase": "Pending", "qosClass": super::qos::class(map.get("spec").unwrap_or(&Value::Null)) });
-    if !list(entry(map, "spec"), "schedulingGates").is_empty() {
-        status["conditions"] = json!([{
-            "type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "lastProbeTime": null,
-            "lastTransitionTime": map["metadata"]["creationTimestamp"],
-            "message": "Scheduling is blocked due to non-empty scheduling gates",
-        }]);
-    }
-    match_label_keys(map);
-    map.insert("status".to_owned(), status);
-}
-
-/// `matchLabelKeys` and `mismatchLabelKeys` become part of the selector, with the pod's own values.
-fn match_label_keys(pod: &mut Map<String, Value>) {
-    let labels = pod.get("metadata").and_then(|metadata| metadata.get("labels")).cloned().unwrap_or_default();
-    let Some(spec) = pod.get_mut("spec") else { return };
-    for affinity in ["podAffinity", "podAntiAffinity"] {
-        let Some(affinity) = spec.pointer_mut(&format!("/affinity/{affinity}")) else { continue };
-        for required in items_mut(affinity, "requiredDuringSchedulingIgnoredDuringExecution") {
-            extend_selector(required, &labels);
-        }
-        for preferred in items_mut(affinity, "preferredDuringSchedulingIgnoredDuringExecution") {
-            if let Some(term) = preferred.get_mut("podAffinityTerm") {
-                extend_selector(term, &labels);
-            }
-        }
-    }
-    for constraint in items_mut(spec, "topologySpreadConstraints") {
-        extend_selector(constraint, &labels);
-    }
-}
-
-fn items_mut<'a>(of: &'a mut Value, list: &str) -> impl Iterator<Item = &'a mut Value> {
-    of.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten()
-}
-
-fn extend_selector(term: &mut Value, labels: &Value) {
-    if !term["labelSelector"].is_object() {
-        return;
-    }
-    for (field, operator) in [("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")] {
-        for key in term[field].as_array().cloned().into_iter().flatten() {
-            let Some(value) = key.as_str().and_then(|key| labels.get(key)) else { continue };
-            let requirement = json!({ "key": key, "operator": operator, "values": [value] });
-            let expressions = &mut term["labelSelector"]["matchExpressions"];
-            match expressions.as_array_mut() {
-                Some(expressions) => expressions.push(requirement),
-                None => *expressions = json!([requirement]),
-            }
-        }
-    }
-}
-
-fn namespace(map: &mut Map<String, Value>) {
-    map.insert("status".to_owned(), json!({ "phase": "Active" }));
-    let spec = entry(map, "spec");
-    let mut finalizers = list(spec, "finalizers").to_vec();
-    if !finalizers.contains(&json!("kubernetes")) {
-        finalizers.push(json!("kubernetes"));
-    }
-    spec.insert("finalizers".to_owned(), finalizers.into());
-}
-
-fn persistent_volume(map: &mut Map<String, Value>) {
-    let created = map["metadata"]["creationTimestamp"].clone();
-    let mut status = json!({ "phase": "Pending" });
-    if created.is_string() {
-        status["lastPhaseTransitionTime"] = created;
-    }
-    map.insert("status".to_owned(), status);
-}
-
-/// A volume's change of phase has a time; whoever doesn't say which leaves it as it was.
-fn phase_transition(new: &mut Object, old: &Object) {
-    if new.pointer("/status/phase") == old.pointer("/status/phase")
-        && new.pointer("/status/lastPhaseTransitionTime").is_none()
-    {
-        keep(new, old, &["status", "lastPhaseTransitionTime"]);
-    }
-}
-
-/// A claim's `dataSource` and `dataSourceRef` say the same, as far as the older one can.
-fn same_data_source(spec: &mut Map<String, Value>) {
-    match (spec.get("dataSource").cloned(), spec.get("dataSourceRef").cloned()) {
-        (Some(source), None) => {
-            spec.insert("dataSourceRef".to_owned(), source);
-        }
-        (None, Some(reference)) if reference.get("namespace").is_none() => {
-            spec.insert("dataSource".to_owned(), reference);
-        }
-        _ => {}
-    }
-}
-
-const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
-
-/// An annotation from the days before ControllerRevisions counts a daemon set's templates.
-fn template_generation(map: &mut Map<String, Value>, at_least: i64) {
-    let annotations = entry(entry(map, "metadata"), "annotations");
-    let count = text(annotations, TEMPLATE_GENERATION).parse().unwrap_or(0).max(at_least);
-    annotations.insert(TEMPLATE_GENERATION.to_owned(), count.to_string().into());
-}
-
-fn count_template(new: &mut Object, old: &Object) {
-    let annotation = |object: &Value| {
-        let count = object["metadata"]["annotations"][TEMPLATE_GENERATION].as_str();
-        count.and_then(|count| count.parse::<i64>().ok()).unwrap_or(0)
-    };
-    let changed = new.pointer("/spec/template") != old.pointer("/spec/template");
-    let count = annotation(old).saturating_add(i64::from(changed));
-    if let Value::Object(map) = new {
-        let annotations = entry(entry(map, "metadata"), "annotations");
-        annotations.insert(TEMPLATE_GENERATION.to_owned(), count.to_string().into());
-    }
-}
-
-/// A job selects its own pods by its uid, unless it says that it knows better.
-fn job_selector(map: &mut Map<String, Value>) {
-    let (name, uid) = {
-        let metadata = entry(map, "metadata");
-        (text(metadata, "name").to_owned(), text(metadata, "uid").to_owned())
-    };
-    let spec = entry(map, "spec");
-    if spec.get("manualSelector") == Some(&Value::Bool(true)) {
-        return;
-    }
-    let labels = entry(entry(entry(spec, "template"), "metadata"), "labels");
-    for (label, value) in [
-        ("job-name", &name),
-        ("batch.kubernetes.io/job-name", &name),
-        ("controller-uid", &uid),
-        ("batch.kubernetes.io/controller-uid", &uid),
-    ] {
-        labels.entry(label).or_insert_with(|| value.as_str().into());
-    }
-    let selector = entry(entry(spec, "selector"), "matchLabels");
-    selector.entry("batch.kubernetes.io/controller-uid").or_insert_with(|| uid.into());
 }
