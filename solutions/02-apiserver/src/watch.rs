@@ -80,6 +80,11 @@ pub async fn watch(call: &Call) -> Result<Answer, Failure> {
     if options.revision.is_none() {
         call.server.caches.catch_up().await?;
     }
+    if let Start::After(revision) = start
+        && revision > call.server.storage.revision().await?
+    {
+        return Ok(from_another_life(revision));
+    }
     let bookmarks = call.query.is_set("allowWatchBookmarks");
     let mut presenter = Presenter::of(call)?;
     let (ready, position) = begin(&call.server, &cache, &options.filter, &start, &mut presenter, bookmarks);
@@ -105,6 +110,15 @@ pub async fn watch(call: &Call) -> Result<Answer, Failure> {
     // Upstream says so only where the events aren't what the store has.
     let media_type = if call.accept.target.is_some() { "application/json;stream=watch" } else { "application/json" };
     Ok(Answer::stream(media_type, Box::pin(pieces)))
+}
+
+/// A revision that is yet to come was never seen here: the client knows it from a store that is gone
+/// (a cluster in memory, started again). It would wait for it in silence; told so, it lists anew.
+fn from_another_life(revision: Revision) -> Answer {
+    let failure =
+        Failure::expired(format!("too large resource version: {revision}: this server has not got there yet"));
+    let line = frame("ERROR", failure.body().to_string().as_bytes());
+    Answer::stream("application/json", Box::pin(futures::stream::iter([Ok(line)])))
 }
 
 fn bad_revision(call: &Call) -> Option<String> {

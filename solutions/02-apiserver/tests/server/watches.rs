@@ -131,6 +131,8 @@ async fn a_revision_that_is_forgotten_is_gone() {
     cluster.store.compact(told.last().unwrap().2 + 1).await.unwrap();
     let events = cluster.watch(&format!("{MAPS}?watch=1&resourceVersion={begin}&timeoutSeconds=1"), |_| false).await;
     assert_eq!((&events[0]["type"], &events[0]["object"]["code"]), (&json!("ERROR"), &json!(410)), "{events:?}");
+    let events = cluster.watch(&format!("{MAPS}?watch=1&resourceVersion=99999999&timeoutSeconds=10"), |_| false).await;
+    assert_eq!(events[0]["object"]["code"], 410, "a revision from another cluster's life: {events:?}");
     let refused = cluster.get(&format!("{MAPS}?limit=1&continue={next}")).await.unwrap_err();
     assert_eq!((refused.code, refused.reason()), (410, "Expired"));
     let refused = cluster.get(&format!("{MAPS}?resourceVersion={begin}&resourceVersionMatch=Exact")).await.unwrap_err();
