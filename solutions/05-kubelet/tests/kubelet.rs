@@ -235,6 +235,83 @@ async fn a_pod_runs_out_of_time() {
     node.shut_down().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_leaves_its_last_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let (api, kubeconfig) = FakeApi::start(directory.path()).await;
+    let node = Node::start(directory.path(), &kubeconfig);
+    let mut spec = shell("echo -n written > $TERMINATION_MESSAGE_PATH; exit 1");
+    spec["restartPolicy"] = json!("Never");
+    spec["containers"][0]["terminationMessagePath"] = json!("/dev/termination-log");
+    let mut silent = spec.clone();
+    silent["containers"][0]["command"][2] = json!("echo logged; exit 1");
+    silent["containers"][0]["terminationMessagePolicy"] = json!("FallbackToLogsOnError");
+    api.create_pod("writes", spec);
+    api.create_pod("logs", silent);
+    for (name, words) in [("writes", "written"), ("logs", "logged\n")] {
+        api.until("it has failed", |api| api.pod(name).is_some_and(|pod| pod["status"]["phase"] == "Failed")).await;
+        assert_eq!(container(&api.pod(name).unwrap())["state"]["terminated"]["message"], words, "{name}");
+    }
+    node.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_gets_its_environment_and_its_hooks() {
+    let directory = tempfile::tempdir().unwrap();
+    let (api, kubeconfig) = FakeApi::start(directory.path()).await;
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "namespace": "ns"},
+        "data": {"COLOUR": "green"}});
+    api.create("/api/v1/namespaces/ns/configmaps/m", map);
+    let node = Node::start(directory.path(), &kubeconfig);
+    let mut spec = shell("trap 'echo told; exit 0' TERM; echo $COLOUR $WHERE $0; while :; do sleep 0.01; done");
+    spec["containers"][0]["args"] = json!(["$(WHERE)"]);
+    spec["containers"][0]["envFrom"] = json!([{"configMapRef": {"name": "m"}}]);
+    spec["containers"][0]["env"] =
+        json!([{"name": "WHERE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]);
+    let hook = |word: &str| json!({"exec": {"command": ["sh", "-c", format!("echo {word} >> hooks")]}});
+    spec["containers"][0]["lifecycle"] = json!({"postStart": hook("started"), "preStop": hook("stopping")});
+    api.create_pod("p", spec);
+    let log = directory.path().join("n1/logs/ns_p_uid-of-p/c/0.log");
+    let hooks = directory.path().join("n1/pods/uid-of-p/work/hooks");
+    let holds =
+        |path: &std::path::Path, text: &str| std::fs::read_to_string(path).is_ok_and(|found| found.contains(text));
+    api.until("its environment", |_| holds(&log, "green n1 n1")).await;
+    api.until("it runs", |api| runs(api, "p")).await;
+    api.until("its first hook", |_| holds(&hooks, "started")).await;
+    // Kept open, so that what is in it can be read when the pod is gone.
+    let mut kept = std::fs::File::open(&hooks).unwrap();
+    api.delete_pod("p", 10);
+    api.until("p is gone", |api| api.pod("p").is_none()).await;
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut kept, &mut text).unwrap();
+    assert_eq!(text, "started\nstopping\n");
+    assert_eq!(api.stages("p").pop().unwrap()["phase"], "Succeeded", "after its hook, it was asked to end");
+    node.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probes_make_a_container_ready_and_end_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (api, kubeconfig) = FakeApi::start(directory.path()).await;
+    let node = Node::start(directory.path(), &kubeconfig);
+    let mut spec = shell("rm -f sick; exec sleep 1000");
+    let probe = |script: &str| json!({"exec": {"command": ["sh", "-c", script]}, "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 5});
+    spec["containers"][0]["readinessProbe"] = probe("test -e ready");
+    spec["containers"][0]["livenessProbe"] = probe("test ! -e sick");
+    api.create_pod("p", spec);
+    api.until("it runs", |api| runs(api, "p")).await;
+    let ready = |api: &FakeApi| container(&api.pod("p").unwrap())["ready"] == true;
+    assert!(!ready(&api));
+    let work = directory.path().join("n1/pods/uid-of-p/work");
+    std::fs::write(work.join("ready"), "").unwrap();
+    api.until("it is ready", ready).await;
+    std::fs::write(work.join("sick"), "").unwrap();
+    api.until("it has been restarted", |api| container(&api.pod("p").unwrap())["restartCount"] == 1).await;
+    let killed = "Killing: Container c failed liveness probe, will be restarted";
+    api.until("why", |api| api.events("p").iter().any(|event| event == killed)).await;
+    node.shut_down().await;
+}
+
 #[tokio::test]
 async fn an_outside_runtime_is_refused_in_a_sentence() {
     let directory = tempfile::tempdir().unwrap();

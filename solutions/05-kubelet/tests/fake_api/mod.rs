@@ -79,6 +79,11 @@ impl FakeApi {
         self.put(&pod_path(name), pod, "ADDED");
     }
 
+    /// Creates any other object.
+    pub fn create(&self, path: &str, object: Value) {
+        self.put(path, object, "ADDED");
+    }
+
     /// Asks for a pod's end, as a graceful DELETE does.
     pub fn delete_pod(&self, name: &str, grace: u64) {
         let mut pod = self.object(&pod_path(name)).unwrap();
