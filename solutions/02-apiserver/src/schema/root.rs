@@ -72,6 +72,13 @@ impl Root {
     /// # Errors
     /// If a part of it isn't of its type.
     pub fn conform(&self, value: &mut Value) -> Result<Vec<String>, Misfit> {
+        // An empty list of managed fields asks to forget them, as one empty entry does: it must not be
+        // lost among what is empty and means nothing.
+        if let Some(managed) =
+            value.pointer_mut("/metadata/managedFields").filter(|managed| managed.as_array().is_some_and(Vec::is_empty))
+        {
+            *managed = Value::Array(vec![Value::Object(serde_json::Map::new())]);
+        }
         conform(self.schema(), &self.shape(), value)
     }
 }

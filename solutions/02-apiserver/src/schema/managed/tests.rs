@@ -85,6 +85,19 @@ fn an_update_that_changes_nothing_leaves_the_times() {
 }
 
 #[test]
+fn an_empty_list_of_entries_asks_to_forget_them() {
+    let resource = config_map();
+    let live = made(&resource, a_config_map(json!({ "a": "1" })), "one");
+    for forget in [json!([]), json!([{}])] {
+        let mut new = live.clone();
+        new["metadata"]["managedFields"] = forget;
+        Root::of(&resource).conform(&mut new).expect("well-formed");
+        update(&resource, Some(&live), &mut new, "two", None, at(5));
+        assert!(new["metadata"].get("managedFields").is_none());
+    }
+}
+
+#[test]
 fn through_the_main_resource_nobody_comes_to_own_status() {
     let resource = deployment();
     let live = made(&resource, a_deployment(json!([{ "name": "c", "image": "web" }])), "one");
