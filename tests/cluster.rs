@@ -54,10 +54,15 @@ async fn deploy(client: &kube::Client, name: &str, replicas: i32, image: &str) {
 async fn wait_for_ready(api: &Api<Deployment>, name: &str, replicas: i32) {
     let ready = await_condition(api.clone(), name, move |found: Option<&Deployment>| {
         found.and_then(|deployment| deployment.status.as_ref()).is_some_and(|status| {
-            status.ready_replicas == Some(replicas) && status.updated_replicas == Some(replicas) && status.replicas == Some(replicas)
+            status.ready_replicas == Some(replicas)
+                && status.updated_replicas == Some(replicas)
+                && status.replicas == Some(replicas)
         })
     });
-    tokio::time::timeout(MINUTE, ready).await.unwrap_or_else(|_| panic!("{name} has no {replicas} ready replicas")).expect("watched");
+    tokio::time::timeout(MINUTE, ready)
+        .await
+        .unwrap_or_else(|_| panic!("{name} has no {replicas} ready replicas"))
+        .expect("watched");
 }
 
 async fn expose(client: &kube::Client, name: &str) -> String {
@@ -178,7 +183,10 @@ async fn a_power_cut_loses_no_acknowledged_object() {
                 let mut acknowledged = Vec::new();
                 for number in 0..1000 {
                     let name = format!("map-{writer}-{number}");
-                    let map = ConfigMap { metadata: kube::api::ObjectMeta { name: Some(name.clone()), ..Default::default() }, ..Default::default() };
+                    let map = ConfigMap {
+                        metadata: kube::api::ObjectMeta { name: Some(name.clone()), ..Default::default() },
+                        ..Default::default()
+                    };
                     match api.create(&PostParams::default(), &map).await {
                         Ok(_) => acknowledged.push(name),
                         Err(_) => break,
@@ -201,7 +209,13 @@ async fn a_power_cut_loses_no_acknowledged_object() {
 
     let cluster = Cluster::in_directory(&data, &["--nodes", "1"]);
     let api: Api<ConfigMap> = Api::default_namespaced(cluster.client().await);
-    let there: BTreeSet<_> = api.list(&ListParams::default()).await.expect("listed").into_iter().filter_map(|map| map.metadata.name).collect();
+    let there: BTreeSet<_> = api
+        .list(&ListParams::default())
+        .await
+        .expect("listed")
+        .into_iter()
+        .filter_map(|map| map.metadata.name)
+        .collect();
     let lost: Vec<_> = acknowledged.iter().filter(|name| !there.contains(*name)).collect();
     assert!(lost.is_empty(), "of {} acknowledged, lost {lost:?}", acknowledged.len());
 }
@@ -253,7 +267,8 @@ fn ready_status(node: Option<&Node>) -> Option<&str> {
 fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     pod.metadata.deletion_timestamp.is_none()
-        && conditions.is_some_and(|all| all.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"))
+        && conditions
+            .is_some_and(|all| all.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"))
 }
 
 fn node_of(pod: &Pod) -> Option<&str> {
@@ -267,7 +282,8 @@ async fn a_hundred_pods_come_up() {
     let api: Api<Deployment> = Api::default_namespaced(client.clone());
     api.create(&PostParams::default(), &deployment("many", 100, "kubesmith/web")).await.expect("created");
     wait_for_ready(&api, "many", 100).await;
-    let addresses: BTreeSet<_> = pods(&client, "app=many").await.into_iter().filter_map(|pod| pod.status?.pod_ip).collect();
+    let addresses: BTreeSet<_> =
+        pods(&client, "app=many").await.into_iter().filter_map(|pod| pod.status?.pod_ip).collect();
     assert_eq!(addresses.len(), 100, "each pod has its own address");
 }
 
@@ -294,7 +310,8 @@ async fn components_of_their_own_are_started_again() {
 
 /// The child of `parent` whose command line has `component` as its first argument.
 fn child_of(parent: i32, component: &str) -> Option<i32> {
-    let children = std::fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let children =
+        std::fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     children.into_iter().find(|pid| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -308,7 +325,9 @@ async fn an_image_that_cannot_run_says_what_can() {
     let cluster = Cluster::ephemeral(&["--nodes", "1"]);
     let client = cluster.client().await;
     let api: Api<Pod> = Api::default_namespaced(client.clone());
-    let pod = serde_json::from_value(json!({ "metadata": { "name": "db" }, "spec": { "containers": [{ "name": "db", "image": "postgres:17" }] } }));
+    let pod = serde_json::from_value(
+        json!({ "metadata": { "name": "db" }, "spec": { "containers": [{ "name": "db", "image": "postgres:17" }] } }),
+    );
     api.create(&PostParams::default(), &pod.expect("a pod")).await.expect("created");
     let waiting = await_condition(api.clone(), "db", |pod: Option<&Pod>| {
         let statuses = pod.and_then(|pod| pod.status.as_ref()?.container_statuses.clone()).unwrap_or_default();

@@ -62,7 +62,8 @@ fn a_second_cluster_in_the_same_directory_is_refused() {
 fn a_busy_port_is_refused_by_name() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("its address").port().to_string();
-    let output = kubesmith().args(["up", "--ephemeral", "--port", &port]).stdin(Stdio::null()).output().expect("it runs");
+    let output =
+        kubesmith().args(["up", "--ephemeral", "--port", &port]).stdin(Stdio::null()).output().expect("it runs");
     assert!(!output.status.success());
     let said = both(&output);
     assert!(said.contains(&port) && said.contains(&format!("(process {})", std::process::id())), "{said}");
@@ -99,7 +100,9 @@ async fn nobody_comes_in_without_credentials() {
     for open in ["/healthz", "/livez", "/readyz", "/version"] {
         assert_eq!(code(open).await, 200, "{open}");
     }
-    for closed in ["/api", "/api/v1/pods", "/api/v1/namespaces/default/secrets", "/apis/apps/v1/deployments", "/metrics"] {
+    for closed in
+        ["/api", "/api/v1/pods", "/api/v1/namespaces/default/secrets", "/apis/apps/v1/deployments", "/metrics"]
+    {
         assert!(matches!(code(closed).await, 401 | 403), "{closed} is open to everybody");
     }
 }

@@ -69,7 +69,10 @@ impl Cluster {
             Ok(kubeconfig) => Self { process, printed, kubeconfig, home },
             Err(_) => {
                 let _ = process.kill();
-                panic!("the cluster is not up after {START:?}; it printed:\n{}", printed.lock().expect("no panic above"));
+                panic!(
+                    "the cluster is not up after {START:?}; it printed:\n{}",
+                    printed.lock().expect("no panic above")
+                );
             }
         }
     }
