@@ -145,7 +145,7 @@ impl Graph {
     }
 
     /// The server has said that there is no such owner.
-    pub fn is_absent(&mut self, uid: &str) {
+    pub fn note_absent(&mut self, uid: &str) {
         if self.dependents.contains_key(uid) {
             self.absent.insert(uid.to_owned());
         }

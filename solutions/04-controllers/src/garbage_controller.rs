@@ -72,15 +72,13 @@ impl Controller for GarbageCollector {
     }
 
     fn settle(&mut self, key: &Key, done: &[(Request, Outcome)], _: &Caches, now: Timestamp) -> Plan {
-        let gone = |outcome: &Outcome| outcome.failure().is_some_and(|failure| failure.code == 404);
+        let failure_is_fine =
+            done.iter().filter_map(|(_, outcome)| outcome.failure()).all(|failure| failure.code == 404);
         let Some(((first, Outcome::Done(live)), owners)) =
             done.split_first().filter(|((first, _), _)| first.verb == Verb::Get)
         else {
             // The object is gone, and its watch will say so; or something was written.
-            return Plan {
-                failure_is_fine: done.iter().all(|(_, outcome)| !failed(outcome) || gone(outcome)),
-                ..Plan::nothing()
-            };
+            return Plan { failure_is_fine, ..Plan::nothing() };
         };
         let Some(meta) = serde_json::from_value::<ObjectMeta>(live["metadata"].clone()).ok() else {
             return Plan::nothing();
@@ -98,15 +96,15 @@ impl Controller for GarbageCollector {
                 known.insert(reference.uid.clone(), state);
             }
         }
-        let absent = known.iter().filter(|(_, state)| **state == Owner::Absent);
-        absent.map(|(uid, _)| uid.clone()).collect::<Vec<_>>().iter().for_each(|uid| self.graph.is_absent(uid));
+        for (uid, _) in known.iter().filter(|(_, state)| **state == Owner::Absent) {
+            self.graph.note_absent(uid);
+        }
 
         let verdict = self.graph.verdict(&node, &known);
         let plan = carry_out(&verdict, first, &node, &meta);
         // An owner that only the server knows: when it goes, no watch may tell.
         let only_asked = known.values().any(|state| matches!(state, Owner::Solid | Owner::Waiting));
         let again = (verdict == Verdict::Keep && only_asked).then(|| now.checked_add(ASK_AGAIN).ok()).flatten();
-        let failure_is_fine = done.iter().all(|(_, outcome)| !failed(outcome) || gone(outcome));
         Plan { failure_is_fine, ..plan.again_at(again) }
     }
 }
@@ -203,10 +201,6 @@ fn answered(reference: &OwnerReference, owners: &[(Request, Outcome)]) -> Option
         Outcome::Failed(failure) if failure.code == 404 => Some(Owner::Absent),
         _ => None,
     }
-}
-
-fn failed(outcome: &Outcome) -> bool {
-    outcome.failure().is_some()
 }
 
 fn found<'a>(api_version: &str, kind: &str, caches: &'a Caches) -> Option<&'a Found> {
