@@ -238,11 +238,17 @@ fn seed_in(message: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
-/// The step to do next: the first unsolved one after `after`, else the first unsolved one at all.
+/// The step to do next: the first unsolved one after `after`, else the first of its chapter, else the
+/// first at all.
 pub fn next_step<'a>(course: &'a Course, progress: &Progress, after: Option<&str>) -> Option<&'a Step> {
     let unsolved = |step: &&Step| !progress.is_solved(&step.id);
-    let later = after.and_then(|id| course.everything().skip_while(|step| step.id != id).find(unsolved));
-    later.or_else(|| course.everything().find(unsolved))
+    let chapter = after.and_then(|id| course.chapters.iter().find(|it| it.everything().any(|step| step.id == id)));
+    let in_chapter = chapter.and_then(|chapter| {
+        let later = chapter.everything().skip_while(|step| Some(step.id.as_str()) != after).find(unsolved);
+        later.or_else(|| chapter.everything().find(unsolved))
+    });
+    let later = || course.everything().skip_while(|step| Some(step.id.as_str()) != after).find(unsolved);
+    in_chapter.or_else(later).or_else(|| course.everything().find(unsolved))
 }
 
 /// The step called `id`, or the next one to do.
