@@ -3,6 +3,8 @@
 //! Only the store's crate is built, with the target directory of the test itself, so that nothing from
 //! outside is built twice.
 
+#![allow(clippy::unwrap_used)] // A test's unwrap is its assertion.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -23,17 +23,12 @@ pub async fn nodes(kubeconfig: &Path, count: usize) -> Result<()> {
     let mut ready = std::collections::BTreeSet::new();
     loop {
         let mut nodes = pin!(watcher(api.clone(), watcher::Config::default()).applied_objects());
-        loop {
-            match nodes.try_next().await {
-                Ok(Some(node)) => {
-                    if is_ready(&node) {
-                        ready.extend(node.metadata.name);
-                    }
-                    if ready.len() >= count {
-                        return Ok(());
-                    }
-                }
-                Ok(None) | Err(_) => break,
+        while let Ok(Some(node)) = nodes.try_next().await {
+            if is_ready(&node) {
+                ready.extend(node.metadata.name);
+            }
+            if ready.len() >= count {
+                return Ok(());
             }
         }
         tokio::time::sleep(RETRY).await;
