@@ -85,15 +85,28 @@ async fn run_async(command: Command) -> Result<ExitCode> {
         Command::Up(options) => up::run(options).await?,
         Command::Node { data_dir, request } => println!("{}", up::control::ask(&data_dir, &request).await?),
         Command::Get(options) => {
-            let answer = kubesmith_request_flow::get::run(&options).await?;
-            print!("{}", answer.table);
-            if let Some(note) = answer.note {
-                eprintln!("{note}");
-            }
+            return Ok(get(&options).await);
         }
         Command::Bench { what } => bench::run(what).await?,
         Command::Component(component) => return component.run_alone().await,
         Command::Learn(_) | Command::Web { .. } | Command::Dev(_) => unreachable!("these don't wait for anything"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what kubectl would say, and in its words: "Error from server (NotFound): …".
+async fn get(options: &kubesmith_request_flow::get::Options) -> ExitCode {
+    match kubesmith_request_flow::get::run(options).await {
+        Ok(answer) => {
+            print!("{}", answer.table);
+            if let Some(note) = answer.note {
+                eprintln!("{note}");
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }

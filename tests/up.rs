@@ -24,6 +24,7 @@ fn it_says_what_runs_and_what_to_do_next() {
     settings.add_filter(&regex_escape(&kubeconfig), "KUBECONFIG");
     settings.add_filter(&format!(":{port}\\b"), ":PORT");
     settings.add_filter(r"127\.\d+\.", "127.X.");
+    settings.add_filter(r"revision \d+", "revision N");
     settings.add_filter(r"after \d+\.\d s", "after N s");
     settings.bind(|| insta::assert_snapshot!("up", lines.join("\n")));
 }

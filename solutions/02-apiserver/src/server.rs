@@ -266,7 +266,8 @@ pub async fn serve_on(
     let server = Server::new(options, address.to_string(), storage, lifecycle.shutdown.clone()).await?;
     bootstrap::bootstrap(&server, address.port()).await.map_err(Error::Bootstrap)?;
     tokio::spawn(expire::events(server.clone()));
-    lifecycle.started(&format!("https://{address}"));
+    let revision = server.storage.revision().await?;
+    lifecycle.started(&format!("https://{address}, store at revision {revision}"));
     serve::serve_tls(listener, tls, pipeline::routes(server), lifecycle.shutdown).await;
     Ok(())
 }
