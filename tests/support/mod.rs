@@ -44,13 +44,15 @@ impl Cluster {
     }
 
     fn start(flags: &[&str]) -> Self {
-        let mut process = kubesmith()
-            .args(["up", "--port", "0"])
-            .args(flags)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("kubesmith starts");
+        let mut command = kubesmith();
+        command.args(["up", "--port", "0"]).args(flags);
+        Self::running(command, START)
+    }
+
+    /// The cluster that `command` starts, up within `limit`.
+    pub fn running(mut command: Command, limit: Duration) -> Self {
+        let process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut process = process.expect("kubesmith starts");
         let printed = Arc::new(Mutex::new(String::new()));
         let (found, kubeconfig) = mpsc::channel();
         let output = BufReader::new(process.stdout.take().expect("standard output"));
@@ -65,12 +67,12 @@ impl Cluster {
             }
         });
         let home = tempfile::tempdir().expect("a temporary directory");
-        match kubeconfig.recv_timeout(START) {
+        match kubeconfig.recv_timeout(limit) {
             Ok(kubeconfig) => Self { process, printed, kubeconfig, home },
             Err(_) => {
                 let _ = process.kill();
                 panic!(
-                    "the cluster is not up after {START:?}; it printed:\n{}",
+                    "the cluster is not up after {limit:?}; it printed:\n{}",
                     printed.lock().expect("no panic above")
                 );
             }
