@@ -9,6 +9,7 @@
 mod learner;
 
 use std::fs;
+use std::process::Command;
 
 use learner::{Clone, repository};
 
