@@ -140,6 +140,7 @@ fn redact_line(line: &str) -> String {
         let before = words.last().map(String::as_str).unwrap_or_default();
         words.push(match before {
             "(process" => "PROCESS)".to_owned(),
+            "revision" => "REVISION".to_owned(),
             // A connection's node, or a pod's, in a sentence; in a table it stays.
             "node" | "to" if word.starts_with("node-") => word.replace(char::is_numeric, "N"),
             _ if word.starts_with("KUBECONFIG=") => "KUBECONFIG=PATH".to_owned(),
@@ -181,7 +182,7 @@ fn redact_name(name: &str) -> String {
         "ADDRESS".to_owned()
     } else if let Some(suffixes) = name.strip_prefix("web-") {
         format!("web-{}", suffixes.split('-').map(random).collect::<Vec<_>>().join("-"))
-    } else if number(name) && name.len() > 4 || name.contains('.') && name.parse::<f32>().is_ok() {
+    } else if number(name) && name.len() > 3 && name != "8080" || name.contains('.') && name.parse::<f32>().is_ok() {
         "NUMBER".to_owned()
     } else {
         name.to_owned()

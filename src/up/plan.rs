@@ -127,7 +127,11 @@ fn kubelet(site: &Site, node: &str, address: Ipv4Addr) -> Part {
 }
 
 fn proxy(site: &Site, node: &str) -> Part {
-    let flags = vec![kubeconfig(site, &format!("proxy-{node}")), flag("hostname-override", node)];
+    let flags = vec![
+        kubeconfig(site, &format!("proxy-{node}")),
+        flag("hostname-override", node),
+        flag("cluster-cidr", site.block.pods()),
+    ];
     part("proxy", Some(node), Stage::Proxies, flags)
 }
 

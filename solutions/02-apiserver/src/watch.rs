@@ -50,6 +50,9 @@ struct Watcher {
     cache: Arc<Cache>,
     filter: Filter,
     source: Source,
+    /// What was there at the beginning and isn't sent yet. The lines are made one by one: a client that
+    /// doesn't read costs no copy of everything.
+    initial: VecDeque<Arc<Cached>>,
     /// Everything up to here has been sent, or wasn't selected.
     position: Revision,
     ready: VecDeque<Bytes>,

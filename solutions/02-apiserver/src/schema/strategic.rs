@@ -17,6 +17,8 @@
 
 mod error;
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
 use crate::Object;
@@ -90,6 +92,7 @@ impl<'a> Merger<'a> {
         for (key, value) in patch {
             if let Some(name) = key.strip_prefix(DELETE_FROM) {
                 let Value::Array(gone) = value else { return Err(PatchError::PrimitiveList) };
+                let gone: HashSet<&Value> = gone.iter().collect();
                 if let Some(Value::Array(items)) = original.get_mut(name) {
                     items.retain(|item| !gone.contains(item));
                 }
@@ -181,25 +184,26 @@ impl<'a> Merger<'a> {
         }
         if !original.iter().chain(patch).any(Value::is_object) {
             let before = original.clone();
-            for value in patch {
-                if !original.contains(value) {
-                    original.push(value.clone());
-                }
-            }
+            let mut known: HashSet<&Value> = before.iter().collect();
+            original.extend(patch.iter().filter(|value| known.insert(value)).cloned());
             *original = id.arrange(std::mem::take(original), patch, &before)?;
             return Ok(());
         }
         let Some(key) = id.key else { return Err(PatchError::NotMergeable) };
         let patch = apply_item_directives(original, patch, id)?;
         let before = original.clone();
+        let mut places = id.places(&before);
         for item in &patch {
             let Value::Object(new) = item else {
                 return Err(PatchError::WrongType { expected: "map", got: kind_of(item) });
             };
             let value = new.get(key).ok_or_else(|| no_merge_key(item, key))?;
-            match original.iter_mut().find(|old| old.get(key) == Some(value)) {
+            match places.get(value).and_then(|place| original.get_mut(*place)) {
                 Some(Value::Object(old)) => self.merge_map(item_shape, old, new)?,
-                _ => original.push(item.clone()),
+                _ => {
+                    places.insert(value, original.len());
+                    original.push(item.clone());
+                }
             }
         }
         *original = id.arrange(std::mem::take(original), &patch, &before)?;
@@ -221,26 +225,29 @@ impl Identity<'_> {
         }
     }
 
-    fn position(&self, items: &[Value], wanted: &Value) -> Option<usize> {
-        items.iter().position(|item| self.of(item).is_ok_and(|identity| identity == wanted))
+    /// Where each item is, by its identity; where the first is, if several have the same.
+    fn places<'v>(&self, items: &'v [Value]) -> HashMap<&'v Value, usize> {
+        let known = items.iter().enumerate().filter_map(|(place, item)| Some((self.of(item).ok()?, place)));
+        known.rev().collect()
     }
 
     /// The items that `first` names come in its order; the others keep the order that they had
     /// `before`, and go as far forward as that allows without passing a named one.
     fn arrange(&self, items: Vec<Value>, first: &[Value], before: &[Value]) -> Result<Vec<Value>, PatchError> {
         let (mut named, mut others) = (Vec::new(), std::collections::VecDeque::new());
+        let (first, before) = (self.places(first), self.places(before));
         for item in items {
-            match self.position(first, self.of(&item)?) {
-                Some(place) => named.push((place, item)),
+            match first.get(self.of(&item)?) {
+                Some(place) => named.push((*place, item)),
                 None => others.push_back(item),
             }
         }
         named.sort_by_key(|(place, _)| *place);
         let mut arranged = Vec::with_capacity(named.len() + others.len());
         for (_, item) in named {
-            let place = self.position(before, self.of(&item)?);
+            let place = before.get(self.of(&item)?);
             while let (Some(place), Some(other)) = (place, others.front()) {
-                if self.position(before, self.of(other)?).is_none_or(|other| other > place) {
+                if before.get(self.of(other)?).is_none_or(|other| other > place) {
                     break;
                 }
                 arranged.extend(others.pop_front());

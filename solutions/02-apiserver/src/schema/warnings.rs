@@ -2,7 +2,7 @@
 //!
 //! Upstream: `pkg/api/pod/warnings.go` and each strategy's `WarningsOnCreate`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -57,7 +57,7 @@ pub fn warnings(resource: &Resource, object: &Object, old: Option<&Object>) -> V
     }
     let mut said = of_pod(&new, place);
     if let Some(before) = before {
-        let known = of_pod(&before, place);
+        let known: HashSet<String> = of_pod(&before, place).into_iter().collect();
         said.retain(|warning| !known.contains(warning));
     }
     said
@@ -108,11 +108,11 @@ fn hidden_variables(container: &Value, place: &str, said: &mut Vec<String>) {
 
 fn double_ports(container: &Value, place: &str, said: &mut Vec<String>) {
     let ports = items(container, "ports");
-    let same = |one: &Value, other: &Value| {
-        ["containerPort", "protocol", "hostPort", "hostIP"].iter().all(|field| one.get(field) == other.get(field))
-    };
+    let mut firsts = HashMap::new();
     for (index, port) in ports.iter().enumerate() {
-        if let Some(first) = ports[..index].iter().position(|other| same(other, port)) {
+        let identity = ["containerPort", "protocol", "hostPort", "hostIP"].map(|field| port.get(field));
+        let first = *firsts.entry(identity).or_insert(index);
+        if first != index {
             said.push(format!("{place}.ports[{index}]: duplicate port definition with {place}.ports[{first}]"));
         }
     }
@@ -121,16 +121,15 @@ fn double_ports(container: &Value, place: &str, said: &mut Vec<String>) {
 /// Owners that come twice count once; upstream says so before anything else.
 pub fn deduplicate_owners(object: &mut Object) -> Option<String> {
     let list = object.get_mut("metadata")?.get_mut("ownerReferences")?.as_array_mut()?;
-    let mut seen: Vec<Value> = Vec::new();
+    let mut seen: HashSet<Value> = HashSet::new();
     let before = list.len();
     let mut doubled = BTreeSet::new();
     list.retain(|owner| {
-        if seen.contains(owner) {
+        let first = seen.insert(owner.clone());
+        if !first {
             doubled.insert(owner["uid"].as_str().unwrap_or_default().to_owned());
-            return false;
         }
-        seen.push(owner.clone());
-        true
+        first
     });
     (list.len() < before).then(|| {
         let uids: Vec<String> = doubled.into_iter().collect();

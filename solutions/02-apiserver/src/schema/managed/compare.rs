@@ -1,6 +1,8 @@
 //! What differs between two objects, as sets of fields. Upstream:
 //! `sigs.k8s.io/structured-merge-diff/typed/compare.go`.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use crate::schema::types::ListKind;
@@ -117,19 +119,15 @@ fn by_item(
     new: &[Value],
     changes: &mut Changes,
 ) -> Result<(), NoKey> {
-    let mut groups: Vec<(String, Vec<&Value>, Vec<&Value>)> = Vec::new();
+    // What comes of it is a sorted set, so the order in which the groups are gone through is free.
+    let mut groups: HashMap<String, (Vec<&Value>, Vec<&Value>)> = HashMap::new();
     for (items, is_new) in [(old, false), (new, true)] {
         for item in items {
-            let element = place.element(kind, item).ok_or(NoKey)?;
-            let at = groups.iter().position(|(known, ..)| *known == element).unwrap_or_else(|| {
-                groups.push((element, Vec::new(), Vec::new()));
-                groups.len() - 1
-            });
-            let (_, old, new) = &mut groups[at];
+            let (old, new) = groups.entry(place.element(kind, item).ok_or(NoKey)?).or_default();
             if is_new { new.push(item) } else { old.push(item) }
         }
     }
-    for (element, old, new) in groups {
+    for (element, (old, new)) in groups {
         let here = match (old.as_slice(), new.as_slice()) {
             ([] | [_], [] | [_]) => compare(&place.item(), old.first().copied(), new.first().copied())?,
             // The same key more than once is owned as a whole.

@@ -56,9 +56,9 @@ pub fn update(new: &Object, old: &Object, errors: &mut Errors) {
     let nothing = Value::Object(Map::new());
     let (new, old) = (new.get("metadata").unwrap_or(&nothing), old.get("metadata").unwrap_or(&nothing));
     if old.get("deletionTimestamp").is_some() {
-        let before = list(old, "finalizers");
+        let before: BTreeSet<&str> = list(old, "finalizers").iter().filter_map(Value::as_str).collect();
         let mut added: Vec<&str> =
-            list(new, "finalizers").iter().filter(|name| !before.contains(name)).filter_map(Value::as_str).collect();
+            list(new, "finalizers").iter().filter_map(Value::as_str).filter(|name| !before.contains(name)).collect();
         added.sort_unstable();
         if !added.is_empty() {
             let names: Vec<String> = added.iter().map(|name| quote(name)).collect();

@@ -170,16 +170,15 @@ fn security_context(context: &Value, path: &Path<'_>, errors: &mut Errors) {
         }
     }
     let sysctls = path.field("sysctls");
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     for (index, sysctl) in context.list("sysctls").iter().enumerate() {
         let path = sysctls.index(index);
         let (path, name) = (path.field("name"), sysctl.text("name"));
         if name.is_empty() {
             errors.required(&path, "");
-        } else if seen.contains(&name) {
+        } else if !seen.insert(name) {
             errors.duplicate(&path, name);
         }
-        seen.push(name);
     }
     if context.has("fsGroupChangePolicy") {
         let policy = context.text("fsGroupChangePolicy");
@@ -237,15 +236,14 @@ fn gates(spec: &Value, path: &Path<'_>, errors: &mut Errors) {
         errors.invalid_each(&path.field("conditionType"), kind, formats::qualified_name(kind));
     }
     let scheduling = path.field("schedulingGates");
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     for (index, gate) in spec.list("schedulingGates").iter().enumerate() {
         let (path, name) = (scheduling.index(index), gate.text("name"));
         let path = path.field("name");
         errors.invalid_each(&path, name, formats::qualified_name(name));
-        if seen.contains(&name) {
+        if !seen.insert(name) {
             errors.duplicate(&path, name);
         }
-        seen.push(name);
     }
 }
 
