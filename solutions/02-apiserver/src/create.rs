@@ -28,11 +28,7 @@ pub async fn create(call: &Call) -> Result<Answer, Failure> {
     let options = WriteOptions::read(&call.query, "CreateOptions")?;
     let mut object = body::object(call, options.field_validation)?;
     body::place(call, &mut object)?;
-    let answer = finish(call, &options, object).await?;
-    if let Some(warning) = inert(call) {
-        call.warn(warning);
-    }
-    Ok(answer)
+    finish(call, &options, object).await
 }
 
 /// What to say about objects that this server keeps, but doesn't act upon as upstream does: nobody
@@ -78,6 +74,7 @@ pub async fn finish(call: &Call, options: &WriteOptions, mut object: Object) -> 
             schema::warnings(resource, &object, None).into_iter().for_each(|warning| call.warn(warning));
         }
         if let Some(answer) = store(call, options, &mut object).await? {
+            inert(call).into_iter().for_each(|warning| call.warn(warning));
             return Ok(answer);
         }
         if !generated {

@@ -207,11 +207,11 @@ fn check(query: &Query) -> Result<(), Failure> {
 
 /// GET of one object.
 pub async fn get(call: &Call) -> Result<Answer, Failure> {
-    let cache = call.server.cache(&call.resource).await?;
     match call.query.non_empty("resourceVersion") {
         None => drop(call.server.caches.catch_up().await?),
         Some(text) => call.server.caches.reach(parse_revision(text).map_err(invalid_revision)?).await?,
     }
+    let cache = call.server.cache(&call.resource).await?;
     match cache.get(&call.key_of(&call.info.name)) {
         Some(object) => present::stored(call, 200, object.bytes.clone()),
         None => Err(call.not_found()),
@@ -233,13 +233,13 @@ pub async fn list(call: &Call) -> Result<Answer, Failure> {
 
 /// A list of now, from memory.
 async fn newest(call: &Call, options: &ListOptions) -> Result<Answer, Failure> {
-    let cache = call.server.cache(&call.resource).await?;
     match options.revision {
         None => drop(call.server.caches.catch_up().await?),
         Some(revision) => call.server.caches.reach(revision).await?,
     }
     // Read first: what the list then shows is at least as new.
     let seen = call.server.caches.seen();
+    let cache = call.server.cache(&call.resource).await?;
     let limit = if options.limit == 0 { usize::MAX } else { options.limit };
     let (items, left, revision) = {
         let state = cache.state();

@@ -279,6 +279,8 @@ async fn dispatch(call: &Call) -> Result<Answer, Failure> {
         "create" => !info.name.is_empty() || nowhere,
         "deletecollection" => nowhere,
         "update" | "patch" => info.name.is_empty(),
+        // The old way to watch is in the path, whatever the method.
+        "watch" => !matches!(call.method, Method::GET | Method::HEAD),
         _ => false,
     };
     if misplaced || !call.resource.allows(&info.verb) {

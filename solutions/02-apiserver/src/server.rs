@@ -97,9 +97,9 @@ impl Server {
     /// # Errors
     /// If the store can't be asked, or the cache doesn't come as far in time.
     pub async fn fresh_cache(&self, resource: &Resource) -> Result<Arc<Cache>, Failure> {
-        let cache = self.cache(resource).await?;
+        // In this order: a cache that is given up while one waits is not the one to read.
         self.caches.catch_up().await?;
-        Ok(cache)
+        self.cache(resource).await
     }
 
     /// The addresses and ports that Services get.

@@ -53,6 +53,8 @@ struct Watcher {
     /// What was there at the beginning and isn't sent yet. The lines are made one by one: a client that
     /// doesn't read costs no copy of everything.
     initial: VecDeque<Arc<Cached>>,
+    /// Whether a bookmark is to say that this was all of it.
+    marked: bool,
     /// Everything up to here has been sent, or wasn't selected.
     position: Revision,
     ready: VecDeque<Bytes>,
@@ -78,28 +80,32 @@ pub async fn watch(call: &Call) -> Result<Answer, Failure> {
         let field = "metadata.name".to_owned();
         options.filter.fields.requirements.push(crate::selector::FieldRequirement { field, value: name, equal: true });
     }
-    let cache = call.server.cache(&call.resource).await?;
     let start = Start::of(call, options.revision);
     if options.revision.is_none() {
         call.server.caches.catch_up().await?;
     }
+    // Read before the cache is taken: what the cache has is at least as new, even if it has just been
+    // given up and filled again.
+    let seen = call.server.caches.seen();
+    let cache = call.server.cache(&call.resource).await?;
     if let Start::After(revision) = start
         && revision > call.server.storage.revision().await?
     {
         return Ok(from_another_life(revision));
     }
     let bookmarks = call.query.is_set("allowWatchBookmarks");
-    let mut presenter = Presenter::of(call)?;
-    let (ready, position) = begin(&call.server, &cache, &options.filter, &start, &mut presenter, bookmarks);
+    let (initial, position) = begin(&cache, &options.filter, &start, seen);
     let now = Instant::now();
     let mut watcher = Watcher {
         server: call.server.clone(),
         source: Source::Cache(cache.changes()),
         cache,
         filter: options.filter,
+        initial,
+        marked: bookmarks && matches!(start, Start::State { marked: true }),
         position,
-        ready,
-        presenter,
+        ready: VecDeque::new(),
+        presenter: Presenter::of(call)?,
         bookmarks,
         next_bookmark: now + BOOKMARK_EVERY,
         end: now + timeout(call),
@@ -156,30 +162,15 @@ impl Start {
     }
 }
 
-/// The first lines of a watch, and the place from which it goes on.
-fn begin(
-    server: &Server,
-    cache: &Cache,
-    filter: &Filter,
-    start: &Start,
-    presenter: &mut Presenter,
-    bookmarks: bool,
-) -> (VecDeque<Bytes>, Revision) {
+/// What a watch shows first, and the place from which it goes on.
+fn begin(cache: &Cache, filter: &Filter, start: &Start, seen: Revision) -> (VecDeque<Arc<Cached>>, Revision) {
     match start {
         Start::After(revision) => (VecDeque::new(), *revision),
-        Start::Now => (VecDeque::new(), server.caches.seen()),
-        Start::State { marked } => {
-            let seen = server.caches.seen();
-            let (objects, revision) = {
-                let state = cache.state();
-                let wanted = state.under(&filter.key_prefix).filter(|object| filter.matches(object));
-                (wanted.cloned().collect::<Vec<_>>(), seen.max(state.revision()))
-            };
-            let mut ready: VecDeque<Bytes> = objects.iter().map(|object| presenter.line(Kind::Added, object)).collect();
-            if *marked && bookmarks {
-                ready.push_back(presenter.bookmark(revision, true));
-            }
-            (ready, revision)
+        Start::Now => (VecDeque::new(), seen),
+        Start::State { .. } => {
+            let state = cache.state();
+            let wanted = state.under(&filter.key_prefix).filter(|object| filter.matches(object));
+            (wanted.cloned().collect(), seen.max(state.revision()))
         }
     }
 }
@@ -199,6 +190,12 @@ impl Watcher {
     /// The next line; none at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
+            if let Some(object) = self.initial.pop_front() {
+                return Some(self.presenter.line(Kind::Added, &object));
+            }
+            if std::mem::take(&mut self.marked) {
+                return Some(self.presenter.bookmark(self.position, true));
+            }
             if let Some(line) = self.ready.pop_front() {
                 return Some(line);
             }
@@ -275,6 +272,11 @@ impl Watcher {
         if matches!(self.source, Source::Cache(_)) {
             // Everything seen so far is in the history; what came since the last look is sent first.
             let seen = self.server.caches.seen();
+            if self.cache.closed().is_cancelled() {
+                // Given up before that was seen: nobody feeds this history any more.
+                self.ended = true;
+                return;
+            }
             while self.take() {}
             self.position = self.position.max(seen);
         }

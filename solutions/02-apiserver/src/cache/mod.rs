@@ -55,7 +55,7 @@ pub struct Cache {
     filled: AtomicBool,
     filling: Mutex<()>,
     /// Changes that came while the first list was under way.
-    early: RwLock<Vec<(Revision, Event)>>,
+    early: std::sync::Mutex<Vec<Event>>,
     changed: watch::Sender<Revision>,
     closed: CancellationToken,
 }
@@ -77,7 +77,7 @@ impl Cache {
             state: RwLock::default(),
             filled: AtomicBool::new(false),
             filling: Mutex::default(),
-            early: RwLock::default(),
+            early: std::sync::Mutex::default(),
             changed: watch::Sender::new(0),
             closed: CancellationToken::new(),
         }
@@ -147,11 +147,11 @@ impl Cache {
         let end = prefix_end(&start);
         let listed = self.storage.range(RangeRequest { start, end, ..RangeRequest::default() }).await?;
         // The feed waits here for a moment: what it has laid aside is what it hasn't applied itself.
-        let mut early = write(&self.early);
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = write(&self.state);
         *state = State::begin(listed.kvs.iter().filter_map(|kv| self.cached(kv)), listed.revision);
-        for (revision, event) in early.drain(..) {
-            self.apply_to(&mut state, revision, &event, Duration::ZERO);
+        for event in early.drain(..) {
+            self.apply_to(&mut state, &event, Duration::ZERO);
         }
         // Set while the locks are held, so that no change falls between.
         self.filled.store(true, Ordering::Release);
@@ -159,27 +159,28 @@ impl Cache {
     }
 
     fn feed(&self, revision: Revision, events: &[&Event], at: Duration) {
-        let mut early = write(&self.early);
-        if !self.is_filled() {
-            early.extend(events.iter().map(|event| (event.kv.mod_revision, (*event).clone())));
-            return;
+        {
+            let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+            if !self.is_filled() {
+                early.extend(events.iter().copied().cloned());
+                return;
+            }
         }
-        drop(early);
         {
             let mut state = write(&self.state);
             for event in events {
-                self.apply_to(&mut state, event.kv.mod_revision, event, at);
+                self.apply_to(&mut state, event, at);
             }
         }
         self.changed.send_replace(revision);
     }
 
-    fn apply_to(&self, state: &mut State, revision: Revision, event: &Event, at: Duration) {
+    fn apply_to(&self, state: &mut State, event: &Event, at: Duration) {
         let Some(key) = std::str::from_utf8(&event.kv.key).ok().and_then(|key| key.strip_prefix(&self.prefix)) else {
             return;
         };
         let after = if event.deleted { None } else { self.cached(&event.kv) };
-        state.apply(revision, key, after, at);
+        state.apply(event.kv.mod_revision, key, after, at);
     }
 }
 
@@ -248,13 +249,15 @@ impl Caches {
     }
 
     /// What came between is lost: every cache is given up, and filled again when it is asked for.
+    ///
+    /// The revision comes first, so that a cache filled meanwhile misses nothing of what is watched from
+    /// there; it is told last, so that whoever waits for it finds no cache that has been given up.
     async fn reset(&self) {
+        let Ok(revision) = self.storage.revision().await else { return };
         for cache in std::mem::take(&mut *write(&self.caches)).into_values() {
             cache.closed.cancel();
         }
-        if let Ok(revision) = self.storage.revision().await {
-            self.seen.send_replace(revision);
-        }
+        self.seen.send_replace(revision);
     }
 
     fn distribute(&self, response: &WatchResponse) {

@@ -6,6 +6,8 @@ mod scheduling;
 mod update;
 mod volume;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::Object;
