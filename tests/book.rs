@@ -20,6 +20,9 @@ use support::{Cluster, both, eventually, kubesmith};
 /// How long a command may take until it prints what the page says.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How wide `up` writes a component's name.
+const NAME: usize = 18;
+
 /// Stands on the page for whatever has been left out: lines, or a part of a line.
 const LEFT_OUT: &str = "…";
 
@@ -255,9 +258,10 @@ impl Reader {
         self.sees(typed);
         let printed = self.printed();
         for line in &typed.prints {
-            let Some((component, process)) = line.split_once("(process ") else { continue };
-            let name: Vec<&str> = component.split_whitespace().take(2).collect();
-            let here = printed.lines().find(|line| line.split_whitespace().take(2).eq(name.iter().copied()));
+            let (Some(component), Some((_, process))) = (line.get(..NAME), line.split_once("(process ")) else {
+                continue;
+            };
+            let here = printed.lines().find(|line| line.starts_with(component));
             let (_, here) = here.and_then(|line| line.split_once("(process ")).expect("it has a process");
             let id = |text: &str| text.trim_end_matches(')').to_owned();
             self.processes.insert(id(process), id(here));
