@@ -14,6 +14,7 @@ use crate::snapshot::{NodeInfo, PodInfo, Snapshot};
 /// The best score a node can get from one plugin.
 pub const MAX_NODE_SCORE: i64 = 100;
 
+// ANCHOR: rejection
 /// Why a node was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
@@ -23,6 +24,7 @@ pub struct Rejection {
     /// `UnschedulableAndUnresolvable` if it couldn't.
     pub resolvable: bool,
 }
+// ANCHOR_END: rejection
 
 impl Rejection {
     /// A refusal that lasts for as long as other pods stay.
@@ -69,6 +71,7 @@ pub trait FilterPlugin: Send + Sync {
     fn prepare<'a>(&self, pod: &'a PodInfo, cluster: &'a Snapshot) -> Option<NodeFilter<'a>>;
 }
 
+// ANCHOR: score_plugin
 /// One opinion about where a pod runs best.
 pub trait ScorePlugin: Send + Sync {
     /// Upstream's name of the plugin.
@@ -81,6 +84,7 @@ pub trait ScorePlugin: Send + Sync {
     /// the same to it. Upstream: `PreScore`, `Score` and `NormalizeScore`.
     fn score(&self, pod: &PodInfo, nodes: &[Arc<NodeInfo>], cluster: &Snapshot) -> Option<Vec<i64>>;
 }
+// ANCHOR_END: score_plugin
 
 /// Stretches scores so that the highest becomes [`MAX_NODE_SCORE`]; `reversed`, so that the highest
 /// becomes 0. Upstream: `DefaultNormalizeScore`.
