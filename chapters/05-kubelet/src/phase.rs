@@ -64,6 +64,7 @@ pub fn restart_policy(pod: &PodSpec, container: &ContainerSpec, is_init: bool) -
     }
 }
 
+// ANCHOR: standing
 /// How one container stands, as far as the phase depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -74,6 +75,7 @@ pub enum Standing {
     /// It has ended with this status; it may be waiting to be started again.
     Ended(i32),
 }
+// ANCHOR_END: standing
 
 /// How the container `name` stands, by its status.
 ///

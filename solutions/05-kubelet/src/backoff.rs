@@ -55,6 +55,7 @@ pub fn should_restart(policy: RestartPolicy, exit_code: i32) -> bool {
     // <<< step 5.1: should_restart
 }
 
+// ANCHOR: wait
 #[derive(Clone, Copy, Debug)]
 struct Wait {
     delay: Duration,
@@ -67,6 +68,7 @@ struct Wait {
 pub struct Backoff {
     waits: HashMap<String, Wait>,
 }
+// ANCHOR_END: wait
 
 impl Backoff {
     /// The wait that is in force for `key`: zero before [`Self::advance`] was first called for it.

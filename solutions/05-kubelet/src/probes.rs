@@ -41,6 +41,7 @@ pub enum Verdict {
     Failure,
 }
 
+// ANCHOR: probe_spec
 /// What of a probe's specification decides when to probe, and when to conclude.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeSpec {
@@ -55,6 +56,7 @@ pub struct ProbeSpec {
     /// So many failures in a row are a failure.
     pub failure_threshold: u32,
 }
+// ANCHOR_END: probe_spec
 
 impl From<&Probe> for ProbeSpec {
     fn from(probe: &Probe) -> Self {
