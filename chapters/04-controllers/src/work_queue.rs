@@ -20,6 +20,7 @@ pub const MAX_DELAY: Duration = Duration::from_secs(1000);
 
 /// A queue of items that are equal or not, and otherwise unknown to it.
 #[derive(Debug)]
+// ANCHOR: queue
 pub struct WorkQueue<T> {
     /// In this order they are handed out. Every one of them is also in `dirty`.
     ready: VecDeque<T>,
@@ -32,6 +33,7 @@ pub struct WorkQueue<T> {
     due: HashMap<T, Duration>,
     failures: HashMap<T, u32>,
 }
+// ANCHOR_END: queue
 
 impl<T> Default for WorkQueue<T> {
     fn default() -> Self {

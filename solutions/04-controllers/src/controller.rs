@@ -33,10 +33,12 @@ pub trait Controller: Send {
         Vec::new()
     }
 
+    // ANCHOR: reconcile
     /// Brings the object at `key` one step nearer to what is wanted: the caches say what is, the plan
     /// what to do. It acts on the state and never on the change that led here, so asking again when
     /// all is well yields a plan that sends nothing.
     fn reconcile(&mut self, key: &Key, caches: &Caches, now: Timestamp) -> Plan;
+    // ANCHOR_END: reconcile
 
     /// What came of a plan's requests, in their order. What should be done about it, if anything, is
     /// a plan again, and this is called for that too.

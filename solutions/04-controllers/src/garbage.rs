@@ -75,6 +75,7 @@ impl Node {
 
 /// What is known of an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// ANCHOR: owner
 pub enum Owner {
     /// It is there, and stays.
     Solid,
@@ -85,6 +86,7 @@ pub enum Owner {
     /// The graph can't say: the server must be asked.
     Unknown,
 }
+// ANCHOR_END: owner
 
 /// What is to be done about an object.
 #[derive(Clone, Debug, PartialEq)]

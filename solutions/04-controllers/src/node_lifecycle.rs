@@ -39,6 +39,7 @@ const KUBELET_CONDITIONS: [&str; 4] = ["Ready", "MemoryPressure", "DiskPressure"
 
 /// What has been seen of a node, and when that last changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+// ANCHOR: heartbeat
 pub struct Heartbeat {
     /// When the controller last saw a sign of life, by its own clock.
     pub seen: Timestamp,
@@ -47,6 +48,7 @@ pub struct Heartbeat {
     /// When the kubelet last renewed its Lease, by the kubelet's clock.
     renewed: Option<Timestamp>,
 }
+// ANCHOR_END: heartbeat
 
 /// The node's condition of this type.
 pub fn condition<'a>(node: &'a Node, name: &str) -> Option<&'a NodeCondition> {
