@@ -15,6 +15,7 @@ use crate::list;
 use crate::pipeline::Call;
 use crate::present::{self, ListMeta};
 use crate::registry::{Current, Swap};
+use crate::resources::GroupVersionKind;
 use crate::status::{Cause, Failure};
 use crate::{Object, admission, body, convert, meta, schema, update};
 
@@ -107,13 +108,19 @@ impl DeleteOptions {
     }
 }
 
+/// The options in a request's body. They may be of any group, so only their fields are looked at: one that
+/// isn't of its type must not pass for one that isn't there.
 fn parse(call: &Call) -> Result<Value, Failure> {
-    let options: Result<Value, String> = match call.media_type() {
-        "" | "application/json" => serde_json::from_slice(&call.body).map_err(|error| error.to_string()),
-        "application/yaml" => serde_yaml::from_slice(&call.body).map_err(|error| error.to_string()),
+    let options = match call.media_type() {
+        "" | "application/json" => schema::json::parse(&call.body).map(|(options, _)| options),
+        "application/yaml" => schema::yaml::parse(&call.body),
         _ => return Err(body::unsupported_media_type()),
     };
-    options.map_err(|error| Failure::bad_request(format!("cannot read DeleteOptions: {error}")))
+    let refused = |why: String| Failure::bad_request(format!("cannot read DeleteOptions: {why}"));
+    let mut options = options.map_err(refused)?;
+    let kind = GroupVersionKind { group: "meta.k8s.io".into(), version: "v1".into(), kind: "DeleteOptions".into() };
+    schema::Root::of_kind(&kind).conform(&mut options).map_err(|misfit| refused(misfit.to_string()))?;
+    Ok(options)
 }
 
 fn propagation(policy: Option<&str>, orphan: Option<bool>, causes: &mut Vec<Cause>) -> Option<Propagation> {

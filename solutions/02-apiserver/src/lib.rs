@@ -56,6 +56,7 @@ pub mod status;
 mod subresources;
 pub mod table;
 mod update;
+mod warning;
 mod watch;
 mod write_options;
 

@@ -24,10 +24,14 @@ use crate::request::{self, RequestInfo};
 use crate::resources::{Resource, SchemaSource};
 use crate::server::Server;
 use crate::status::Failure;
+use crate::warning::Warnings;
 use crate::{create, delete, list, patch, protobuf, reviews, root, subresources, update, watch};
 
 /// How large a body may be (upstream: `MaxRequestBodyBytes`).
 const BODY_LIMIT: usize = 3 * 1024 * 1024;
+
+/// So much of a body that is too large is read and thrown away, so that its sender sees the answer.
+const DISCARDED: usize = 8 * BODY_LIMIT;
 
 /// A request about a resource, on its way.
 pub struct Call {
@@ -51,7 +55,7 @@ pub struct Call {
     pub resource: Arc<Resource>,
     /// The body.
     pub body: Bytes,
-    warnings: Mutex<Vec<String>>,
+    warnings: Mutex<Warnings>,
 }
 
 impl Call {
@@ -77,11 +81,7 @@ impl Call {
 
     /// Tells the client something in a `Warning` header.
     pub fn warn(&self, warning: impl Into<String>) {
-        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-        let warning = warning.into();
-        if !warnings.contains(&warning) {
-            warnings.push(warning);
-        }
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).add(warning.into());
     }
 
     /// A request that the server makes to itself, as `system:apiserver`: all of the pipeline applies.
@@ -207,7 +207,7 @@ where
     }
     let answer = Box::pin(dispatch(&call)).await;
     let warnings = call.warnings.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(answer.unwrap_or_else(Answer::from).warn(&warnings))
+    Ok(answer.unwrap_or_else(Answer::from).warn(&warnings.into_lines()))
 }
 
 /// A body of protobuf as JSON: from here on nobody sees the difference.
@@ -247,20 +247,26 @@ where
     B: Buf,
 {
     let mut body = std::pin::pin!(body);
-    let mut whole = BytesMut::new();
+    let (mut whole, mut read) = (BytesMut::new(), 0);
     while let Some(piece) = body.next().await {
         let mut piece = piece.map_err(|error| Failure::bad_request(format!("cannot read the body: {error}")))?;
-        if whole.len() + piece.remaining() > BODY_LIMIT {
-            return Err(Failure::new(
-                413,
-                "RequestEntityTooLarge",
-                format!("Request entity too large: limit is {BODY_LIMIT}"),
-            ));
+        read += piece.remaining();
+        if read > BODY_LIMIT {
+            // Not all clients look at an answer before they have sent everything: a little more is read.
+            whole = BytesMut::new();
+            if read > DISCARDED {
+                break;
+            }
+            continue;
         }
         while piece.has_remaining() {
             let chunk = piece.chunk().len();
             whole.extend_from_slice(&piece.copy_to_bytes(chunk));
         }
+    }
+    if read > BODY_LIMIT {
+        let why = format!("Request entity too large: limit is {BODY_LIMIT}");
+        return Err(Failure::new(413, "RequestEntityTooLarge", why));
     }
     Ok(whole.freeze())
 }

@@ -26,6 +26,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long open requests get to finish once the server has been told to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a request's headers may be, its path among them: a selector can be long. Go's own limit.
+const HEADERS: u32 = 1 << 20;
+
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
@@ -104,7 +107,8 @@ where
         request.extensions_mut().insert(peer.clone());
         service.call(request)
     });
-    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http2().max_header_list_size(HEADERS);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(with_peer));
     watcher.watch(connection.into_owned()).await
 }

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::json::prefix;
+use super::json::{MOST_COMPLAINTS, prefix};
 use super::quantity::Quantity;
 use super::time;
 use super::types::{Field, Omit, Schema, Shape, Struct, Type};
@@ -205,7 +205,7 @@ impl Walk<'_> {
                 return true;
             }
             let Some(field) = structure.field(name) else {
-                if !structure.open {
+                if !structure.open && self.unknown.len() < MOST_COMPLAINTS {
                     self.unknown.push(name.clone());
                 }
                 return structure.open;

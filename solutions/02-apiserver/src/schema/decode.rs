@@ -3,6 +3,8 @@
 //! Upstream: `k8s.io/apimachinery/pkg/runtime/serializer/json`, and `transformDecodeError` in
 //! `k8s.io/apiserver/pkg/endpoints/handlers/rest.go` for the words.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::Object;
@@ -113,6 +115,9 @@ fn complaints(duplicates: &[String], unknown: &[String], validation: FieldValida
     let known = duplicates.iter().filter(|path| !unknown.iter().any(|gone| path.starts_with(gone.as_str())));
     let mut complaints: Vec<String> = known.map(|path| format!("duplicate field {path:?}")).collect();
     complaints.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
+    let mut said = HashSet::new();
+    complaints.retain(|complaint| said.insert(complaint.clone()));
+    complaints.truncate(json::MOST_COMPLAINTS);
     if validation == FieldValidation::Strict && !complaints.is_empty() {
         return Err(format!("strict decoding error: {}", complaints.join(", ")));
     }

@@ -8,6 +8,9 @@ use serde_json::{Map, Number, Value};
 /// Nothing in the API nests deeper; Go's own limit is 10,000, which would cost a stack per request.
 pub const MAX_DEPTH: usize = 250;
 
+/// So many fields that come twice, or that no type has, are named; nobody reads more. Upstream's limit.
+pub const MOST_COMPLAINTS: usize = 100;
+
 /// Reads one JSON value. The list names the fields that came more than once (`data.a`): the last one
 /// counts.
 ///
@@ -116,7 +119,7 @@ impl Parser<'_> {
             for deeper in &mut self.duplicates[before..] {
                 prefix(deeper, &key);
             }
-            if map.contains_key(&key) {
+            if map.contains_key(&key) && self.duplicates.len() < MOST_COMPLAINTS {
                 self.duplicates.push(key.clone());
             }
             map.insert(key, value);

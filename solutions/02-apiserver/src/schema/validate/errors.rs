@@ -59,6 +59,9 @@ impl fmt::Display for Path<'_> {
     }
 }
 
+/// So many mistakes are told; an answer about all of a hundred thousand would be larger than the request.
+const MOST: usize = 1000;
+
 /// What has been found so far.
 #[derive(Debug, Default)]
 pub struct Errors {
@@ -68,6 +71,9 @@ pub struct Errors {
 
 impl Errors {
     fn push(&mut self, reason: &'static str, path: &Path<'_>, kind: &str, value: Option<String>, detail: &str) {
+        if self.causes.len() >= MOST {
+            return;
+        }
         let mut message = kind.to_owned();
         for part in [value.as_deref(), Some(detail).filter(|detail| !detail.is_empty())].into_iter().flatten() {
             message.push_str(": ");
