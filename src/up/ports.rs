@@ -31,6 +31,10 @@ fn holder(address: SocketAddr) -> Option<String> {
         .find_map(|table| listening_inode(&fs::read_to_string(table).ok()?, address))?;
     let wanted = format!("socket:[{inode}]");
     for process in fs::read_dir("/proc").ok()?.flatten() {
+        // /proc/self and /proc/thread-self are processes too, under names that say nothing to people.
+        if process.file_name().to_string_lossy().parse::<u32>().is_err() {
+            continue;
+        }
         let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
         if files
             .flatten()
