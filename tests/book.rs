@@ -134,7 +134,15 @@ fn fits(expected: &str, got: &str) -> bool {
 /// are filled; how often `rollout status` said that it waits.
 fn redact(text: &str) -> Vec<String> {
     let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("Waiting for deployment"));
-    lines.map(redact_line).collect()
+    let mut lines: Vec<String> = lines.map(redact_line).collect();
+    // Events of the same second have no order among them.
+    let is_event = |line: &String| line.starts_with("Normal ") || line.starts_with("Warning ");
+    for events in lines.chunk_by_mut(|one, next| is_event(one) == is_event(next)) {
+        if is_event(&events[0]) {
+            events.sort();
+        }
+    }
+    lines
 }
 
 fn redact_line(line: &str) -> String {
