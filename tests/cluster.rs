@@ -156,6 +156,7 @@ async fn a_restart_brings_every_object_and_every_pod_back() {
     let uids: BTreeSet<_> = pods(&client, "app=web").await.into_iter().filter_map(|pod| pod.metadata.uid).collect();
     cluster.stop();
     assert!(get(&address, "/").is_none(), "nothing answers once the cluster is stopped");
+    assert!(!data.join("control.sock").exists(), "nobody listens there any more");
 
     let cluster = Cluster::in_directory(&data, &[]);
     let client = cluster.client().await;
@@ -176,19 +177,23 @@ async fn a_power_cut_loses_no_acknowledged_object() {
     deploy(&client, "web", 2, "kubesmith/web").await;
     let marker = data.to_str().expect("UTF-8").to_owned();
     let api: Api<ConfigMap> = Api::default_namespaced(client);
+    let (written, mut so_far) = tokio::sync::watch::channel(0);
     let writers: Vec<_> = (0..4)
         .map(|writer| {
-            let api = api.clone();
+            let (api, written) = (api.clone(), written.clone());
             tokio::spawn(async move {
                 let mut acknowledged = Vec::new();
-                for number in 0..1000 {
+                for number in 0.. {
                     let name = format!("map-{writer}-{number}");
                     let map = ConfigMap {
                         metadata: kube::api::ObjectMeta { name: Some(name.clone()), ..Default::default() },
                         ..Default::default()
                     };
                     match api.create(&PostParams::default(), &map).await {
-                        Ok(_) => acknowledged.push(name),
+                        Ok(_) => {
+                            acknowledged.push(name);
+                            written.send_modify(|count| *count += 1);
+                        }
                         Err(_) => break,
                     }
                 }
@@ -196,13 +201,14 @@ async fn a_power_cut_loses_no_acknowledged_object() {
             })
         })
         .collect();
-    tokio::time::sleep(Duration::from_millis(500)).await; // the cut comes while they write
+    // The cut comes while they write.
+    let enough = so_far.wait_for(|count| *count >= 100);
+    tokio::time::timeout(MINUTE, enough).await.expect("written in time").expect("they write");
     cluster.kill();
     let mut acknowledged = Vec::new();
     for writer in writers {
         acknowledged.extend(writer.await.expect("it ends"));
     }
-    assert!(acknowledged.len() > 20, "{} writes prove little", acknowledged.len());
     eventually("no process of a pod outlives the cut", Duration::from_secs(10), || {
         support::processes_with(&marker).is_empty().then_some(())
     });
@@ -305,6 +311,42 @@ async fn components_of_their_own_are_started_again() {
         api.create(&PostParams::default(), &deployment(&name, 1, "kubesmith/web")).await.expect("created");
         wait_for_ready(&api, &name, 1).await;
     }
+    cluster.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_killed_forgets_nothing_and_nobody_notices_for_long() {
+    let home = tempfile::tempdir().expect("a directory");
+    let cluster = Cluster::in_directory(&home.path().join("cluster"), &["--separate", "--nodes", "2"]);
+    let client = cluster.client().await;
+    deploy(&client, "web", 2, "kubesmith/web").await;
+    let address = expose(&client, "web").await;
+    eventually("the service answers", MINUTE, || get(&address, "/"));
+    let uids = |pods: Vec<Pod>| pods.into_iter().filter_map(|pod| pod.metadata.uid).collect::<BTreeSet<_>>();
+    let before = uids(pods(&client, "app=web").await);
+
+    let child = child_of(cluster.pid().as_raw(), "apiserver").expect("the API server's process");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child), nix::sys::signal::Signal::SIGKILL).expect("killed");
+    assert!(get(&address, "/").is_some(), "pods and proxies do without it");
+
+    let api: Api<Deployment> = Api::default_namespaced(client.clone());
+    let replicas = json!({ "spec": { "replicas": 4 } });
+    let deadline = std::time::Instant::now() + MINUTE;
+    while let Err(error) = api.patch("web", &PatchParams::default(), &Patch::Merge(&replicas)).await {
+        assert!(std::time::Instant::now() < deadline, "no API server: {error}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    wait_for_ready(&api, "web", 4).await;
+    let after = pods(&client, "app=web").await;
+    let restarts = |pod: &Pod| pod.status.as_ref()?.container_statuses.as_ref()?.first().map(|web| web.restart_count);
+    assert!(after.iter().all(|pod| restarts(pod) == Some(0)), "no container was started again");
+    assert!(before.is_subset(&uids(after)), "the pods of before are still the same");
+    let names = names(&pods(&client, "app=web").await);
+    let mut answering = BTreeSet::new();
+    eventually("the new replicas answer too", MINUTE, || {
+        answering.extend(get(&address, "/").and_then(|body| answered_by(&body, &names)));
+        (answering.len() == 4).then_some(())
+    });
     cluster.stop();
 }
 

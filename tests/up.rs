@@ -4,8 +4,13 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
+use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, LogParams, PostParams};
 use support::{Cluster, both, kubesmith};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 #[test]
 fn it_says_what_runs_and_what_to_do_next() {
@@ -77,6 +82,64 @@ fn flags_that_mean_nothing_are_refused() {
         let output = kubesmith().args(["up", "--ephemeral", "--port", "0"]).args(flags).output().expect("it runs");
         assert!(!output.status.success(), "{flags:?} was taken");
     }
+}
+
+#[test]
+fn ctrl_c_during_the_start_leaves_nothing_behind() {
+    for flags in [&[][..], &["--separate"]] {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let files = || std::fs::read_dir(temporary.path()).expect("a directory").flatten().count();
+        let mut up = kubesmith()
+            .args(["up", "--ephemeral", "--port", "0"])
+            .args(flags)
+            .env("TMPDIR", temporary.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        support::eventually("it has begun", MINUTE, || (files() > 0).then_some(()));
+        interrupt(&up);
+        let status = support::eventually("it ends", MINUTE, || up.try_wait().expect("a child"));
+        assert!(status.success(), "{flags:?}: {status}");
+        assert_eq!(files(), 0, "{flags:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_ctrl_c_waits_for_no_pod_and_leaves_nothing_behind() {
+    for flags in [&["--nodes", "1"][..], &["--nodes", "1", "--separate"]] {
+        let cluster = Cluster::ephemeral(flags);
+        let pods: Api<Pod> = Api::default_namespaced(cluster.client().await);
+        let deaf = serde_json::json!({
+            "metadata": { "name": "deaf" },
+            "spec": {
+                "terminationGracePeriodSeconds": 600,
+                "containers": [{
+                    "name": "deaf", "image": "kubesmith/host",
+                    "command": ["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 1; done"],
+                }],
+            },
+        });
+        pods.create(&PostParams::default(), &serde_json::from_value(deaf).expect("a pod")).await.expect("created");
+        let logs = async || pods.logs("deaf", &LogParams::default()).await.unwrap_or_default();
+        let deadline = std::time::Instant::now() + MINUTE;
+        while !logs().await.contains("deaf") {
+            assert!(std::time::Instant::now() < deadline, "the pod doesn't run");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let data = cluster.data().to_owned();
+        let marker = data.to_str().expect("UTF-8").to_owned();
+        assert_eq!(cluster.stop_at_once(), Some(130), "{flags:?}");
+        assert!(!data.exists(), "{flags:?}: {} is still there", data.display());
+        support::eventually("no process is left", Duration::from_secs(10), || {
+            support::processes_with(&marker).is_empty().then_some(())
+        });
+    }
+}
+
+fn interrupt(process: &std::process::Child) {
+    use nix::sys::signal::{Signal, kill};
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(process.id()).expect("a process id"));
+    kill(pid, Signal::SIGINT).expect("it can be signalled");
 }
 
 #[tokio::test(flavor = "multi_thread")]

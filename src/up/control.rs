@@ -52,9 +52,9 @@ pub type Handler = Arc<dyn Fn(Request) -> Result<String, String> + Send + Sync>;
 /// # Errors
 /// If the socket can't be made.
 pub fn serve(data: &Path, handler: Handler, shutdown: CancellationToken) -> Result<()> {
-    let path = layout::control_socket(data);
     // Only the holder of the directory's lock gets here: a socket that is there is a dead one's.
-    let _ = std::fs::remove_file(&path);
+    remove(data);
+    let path = layout::control_socket(data);
     let listener = UnixListener::bind(&path).with_context(|| format!("{}", path.display()))?;
     tokio::spawn(async move {
         while let Some(Ok((stream, _))) = shutdown.run_until_cancelled(listener.accept()).await {
@@ -65,9 +65,13 @@ pub fn serve(data: &Path, handler: Handler, shutdown: CancellationToken) -> Resu
                 }
             });
         }
-        let _ = std::fs::remove_file(&path);
     });
     Ok(())
+}
+
+/// Removes the socket, if there is one.
+pub fn remove(data: &Path) {
+    let _ = std::fs::remove_file(layout::control_socket(data));
 }
 
 async fn answer(stream: UnixStream, handler: Handler) -> Result<()> {

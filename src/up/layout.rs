@@ -2,18 +2,20 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use tempfile::TempDir;
 
 use kubesmith_common::pki::create_private_dir;
 
 /// A cluster's directory, held by this process alone until it is dropped.
 pub struct DataDir {
     path: PathBuf,
-    ephemeral: bool,
+    temporary: Option<TempDir>,
     _lock: Flock<File>,
 }
 
@@ -24,15 +26,12 @@ impl DataDir {
     /// # Errors
     /// If it can't be made, or another cluster runs in it: the error says which process that is.
     pub fn take(path: Option<&Path>) -> Result<Self> {
-        let ephemeral = path.is_none();
-        let path = match path {
-            Some(path) => path.to_owned(),
-            None => std::env::temp_dir().join(format!("kubesmith-{}", std::process::id())),
-        };
-        create_private_dir(&path)?;
-        let path = fs::canonicalize(&path).with_context(|| format!("{}", path.display()))?;
+        let temporary = path.is_none().then(temporary).transpose()?;
+        let path = temporary.as_ref().map(TempDir::path).or(path).context("a directory")?;
+        create_private_dir(path)?;
+        let path = fs::canonicalize(path).with_context(|| format!("{}", path.display()))?;
         let lock = lock(&path)?;
-        Ok(Self { path, ephemeral, _lock: lock })
+        Ok(Self { path, temporary, _lock: lock })
     }
 
     /// The directory, absolute.
@@ -47,17 +46,7 @@ impl DataDir {
 
     /// Whether it is deleted in the end.
     pub fn is_ephemeral(&self) -> bool {
-        self.ephemeral
-    }
-}
-
-impl Drop for DataDir {
-    fn drop(&mut self) {
-        if self.ephemeral
-            && let Err(error) = fs::remove_dir_all(&self.path)
-        {
-            tracing::warn!(path = %self.path.display(), %error, "temporary directory not deleted");
-        }
+        self.temporary.is_some()
     }
 }
 
@@ -69,6 +58,13 @@ pub fn admin_kubeconfig(data: &Path) -> PathBuf {
 /// The socket over which `kubesmith node` speaks to a running cluster.
 pub fn control_socket(data: &Path) -> PathBuf {
     data.join("control.sock")
+}
+
+/// A directory under a name that nobody can have prepared: the authority's key will lie in it.
+fn temporary() -> Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("kubesmith-").permissions(fs::Permissions::from_mode(0o700));
+    builder.tempdir().context("no temporary directory")
 }
 
 fn lock(directory: &Path) -> Result<Flock<File>> {

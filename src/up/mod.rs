@@ -44,6 +44,12 @@ pub const LOG_FILTER: &str = "info,kube_client=off,kube_runtime=warn";
 /// How long the last components' lines are waited for once the nodes are Ready.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
+/// How long the components may take to end at once.
+const CUT: Duration = Duration::from_secs(2);
+
+/// The exit status of a program that a signal ended: 128 and the number of SIGINT.
+const INTERRUPTED: i32 = 130;
+
 /// How to start a cluster.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
@@ -81,6 +87,8 @@ pub async fn run(options: Options) -> Result<()> {
         "--nodes takes 1 to {}: a node has a /24 of the cluster's loopback addresses",
         block::MOST_NODES
     );
+    // From the first moment: whoever presses Ctrl-C during the start leaves nothing behind either.
+    let signalled = kubesmith_common::lifecycle::until_signalled()?;
     let data = DataDir::take((!options.ephemeral).then_some(options.data_dir.as_path()))?;
     start_log(&data)?;
     let port = free_port(options.port)?;
@@ -88,7 +96,6 @@ pub async fn run(options: Options) -> Result<()> {
         println!("{whose}\n");
     }
     let (cluster, started) = Cluster::start(&options, &data, port)?;
-    let signalled = kubesmith_common::lifecycle::until_signalled()?;
     let control_until = CancellationToken::new();
     cluster.serve_control(&data, control_until.clone())?;
 
@@ -103,9 +110,15 @@ pub async fn run(options: Options) -> Result<()> {
         signalled.cancelled().await;
     }
     println!("\nStopping. Pods get their grace period; Ctrl-C again ends everything at once.");
-    exit_on_second_signal()?;
-    cluster.stop().await;
+    let again = kubesmith_common::lifecycle::until_signalled()?;
+    let gracefully = again.run_until_cancelled(cluster.stop()).await.is_some();
     control_until.cancel();
+    control::remove(data.path());
+    if !gracefully {
+        cluster.cut().await;
+        drop(data);
+        std::process::exit(INTERRUPTED);
+    }
     Ok(())
 }
 
@@ -169,11 +182,23 @@ impl Cluster {
     }
 
     /// Ends every component, stage by stage.
-    async fn stop(self) {
+    async fn stop(&self) {
         for stage in [Stage::Deciders, Stage::Kubelets, Stage::Proxies, Stage::Gate] {
             let ending: Vec<_> = self.parts.iter().filter(|part| part.part.stage == stage).collect();
             ending.iter().for_each(|part| part.stop());
             futures::future::join_all(ending.iter().map(|part| part.ended())).await;
+        }
+    }
+
+    /// Ends every component at once, with whatever runs on its node.
+    async fn cut(&self) {
+        for part in self.parts.iter() {
+            part.plug(false);
+            part.stop();
+        }
+        let ended = futures::future::join_all(self.parts.iter().map(Supervised::ended));
+        if tokio::time::timeout(CUT, ended).await.is_err() {
+            tracing::warn!("not every component has ended");
         }
     }
 }
@@ -228,14 +253,5 @@ fn start_log(data: &DataDir) -> Result<()> {
         .with_context(|| format!("{}", path.display()))?;
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| LOG_FILTER.into());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Arc::new(file)).init();
-    Ok(())
-}
-
-fn exit_on_second_signal() -> Result<()> {
-    let again = kubesmith_common::lifecycle::until_signalled()?;
-    tokio::spawn(async move {
-        again.cancelled().await;
-        std::process::exit(130);
-    });
     Ok(())
 }

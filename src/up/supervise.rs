@@ -123,7 +123,9 @@ async fn keep_running(part: Part, place: Place, listener: Listener, mut orders: 
     }
 }
 
-/// Runs the component until somebody orders its end; an error if it ends by itself.
+/// Runs the component until it has ended as somebody ordered; an error if it ends by itself.
+///
+/// Orders are heard while it ends, too: it can lose its power before its pods' grace period is over.
 async fn run_until_ordered(
     part: &Part,
     place: &Place,
@@ -132,24 +134,33 @@ async fn run_until_ordered(
 ) -> Result<Order> {
     let (shutdown, unplugged) = (CancellationToken::new(), CancellationToken::new());
     let mut run = std::pin::pin!(run_once(part, place, listener, shutdown.clone(), unplugged.clone()));
-    let order = loop {
-        tokio::select! {
-            ended = &mut run => return ended.and_then(|()| bail!("it ended by itself")),
+    let mut ordered = None;
+    let ended = loop {
+        let order = tokio::select! {
+            ended = &mut run => break ended,
+            Some(order) = orders.recv() => order,
+        };
+        match order {
             // What has power already needs no plugging in.
-            order = orders.recv() => match order.unwrap_or(Order::Stop) {
-                Order::Plug => {}
-                order => break order,
-            },
+            Order::Plug if ordered.is_none() => continue,
+            Order::Plug => {}
+            Order::Unplug => {
+                unplugged.cancel();
+                shutdown.cancel();
+            }
+            Order::Stop => shutdown.cancel(),
         }
+        ordered = if ordered == Some(Order::Stop) { ordered } else { Some(order) };
     };
-    if order == Order::Unplug {
-        unplugged.cancel();
+    match (ordered, ended) {
+        (None, ended) => ended.and_then(|()| bail!("it ended by itself")),
+        (Some(order), ended) => {
+            if let Err(error) = ended {
+                tracing::warn!(component = %part.name, error = format!("{error:#}"), "ended badly");
+            }
+            Ok(order)
+        }
     }
-    shutdown.cancel();
-    if let Err(error) = run.await {
-        tracing::warn!(component = %part.name, error = format!("{error:#}"), "ended badly");
-    }
-    Ok(order)
 }
 
 async fn run_once(
@@ -209,14 +220,13 @@ async fn run_child(
             () = shutdown.cancelled() => break,
         }
     }
-    if unplugged.is_cancelled() {
-        child.kill().await?;
-        return Ok(());
-    }
-    if let Some(pid) = pid {
+    if let Some(pid) = pid.filter(|_| !unplugged.is_cancelled()) {
         kill(pid, Signal::SIGTERM)?;
     }
-    child.wait().await?;
+    tokio::select! {
+        status = child.wait() => status.map(drop)?,
+        () = unplugged.cancelled() => child.kill().await?,
+    }
     Ok(())
 }
 

@@ -145,6 +145,15 @@ impl Cluster {
         assert_eq!(status, Some(0), "after Ctrl-C");
     }
 
+    /// Presses Ctrl-C, and again as soon as it has been heard; the exit status.
+    pub fn stop_at_once(mut self) -> Option<i32> {
+        let _ = kill(self.pid(), Signal::SIGINT);
+        eventually("the first Ctrl-C is heard", STOP, || {
+            self.printed.lock().expect("no panic above").contains("Stopping.").then_some(())
+        });
+        self.interrupt()
+    }
+
     fn interrupt(&mut self) -> Option<i32> {
         if let Ok(Some(status)) = self.process.try_wait() {
             return status.code();
