@@ -247,8 +247,12 @@ impl Worker {
                 tracing::warn!(pod = self.pod.name_any(), %error, "sandbox not removed");
             }
         }
+        // A runtime that has begun afresh knows no sandbox of it: what an earlier one left goes here.
+        let directory = self.shared.root.join("pods").join(&uid);
         let logs = crate::cri_config::log_directory(&self.shared.root, &self.pod);
-        // It may never have been made.
-        let _ = std::fs::remove_dir_all(logs);
+        for path in [directory, logs] {
+            // It may never have been made.
+            let _ = std::fs::remove_dir_all(path);
+        }
     }
 }

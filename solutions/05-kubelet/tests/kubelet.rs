@@ -170,6 +170,24 @@ async fn unplugged_everything_dies_and_nobody_is_told_and_plugged_in_it_runs_aga
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_deleted_while_its_node_was_dark_leaves_nothing_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let (api, kubeconfig) = FakeApi::start(directory.path()).await;
+    let node = Node::start(directory.path(), &kubeconfig);
+    api.create_pod("p", shell("sleep 1000"));
+    api.until("p runs", |api| runs(api, "p")).await;
+    node.unplug().await;
+    api.delete_pod("p", 10);
+
+    let node = Node::start(directory.path(), &kubeconfig);
+    api.until("p is gone", |api| api.pod("p").is_none()).await;
+    let left = |directory: &std::path::Path| std::fs::read_dir(directory).into_iter().flatten().count();
+    let (pods, logs) = (directory.path().join("n1/pods"), directory.path().join("n1/logs"));
+    api.until("nothing is left of it", |_| left(&pods) + left(&logs) == 0).await;
+    node.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shutting_down_gives_every_pod_its_grace_and_leaves_its_status() {
     let directory = tempfile::tempdir().unwrap();
     let (api, kubeconfig) = FakeApi::start(directory.path()).await;
