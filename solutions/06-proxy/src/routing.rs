@@ -43,6 +43,7 @@ impl fmt::Display for RouteKey {
     }
 }
 
+// ANCHOR: backend
 /// Somebody behind a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backend {
@@ -55,6 +56,7 @@ pub struct Backend {
     /// Its pod is being deleted.
     pub terminating: bool,
 }
+// ANCHOR_END: backend
 
 /// Where one port of a service leads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
