@@ -101,6 +101,55 @@ fn a_list_that_comes_again_tells_who_went_while_nobody_looked() {
 }
 
 #[test]
+fn a_list_that_breaks_off_has_said_nothing() {
+    within(LIMIT, || {
+        let mut cache = Cache::default();
+        list(&mut cache, vec![versioned("a", 1, None, None), versioned("b", 2, None, None)]);
+        cache.apply(Event::Init);
+        cache.apply(Event::InitApply(versioned("b", 2, None, None)));
+        // Here the connection breaks, b is deleted, and the list begins again.
+        expect_eq(
+            &told(&list(&mut cache, vec![versioned("a", 1, None, None)])),
+            &vec!["-b".to_owned()],
+            "a list of a alone, after one that had named b broke off",
+            "Each list speaks for itself: what was there when another one began may be gone by now.",
+        );
+    });
+}
+
+#[test]
+fn every_requirement_of_a_selector_counts() {
+    within(LIMIT, || {
+        let mut cache = Cache::default();
+        let labelled = |name: &str, app: &str, tier: &str| {
+            let mut pod = pod(name);
+            pod["metadata"]["labels"] = json!({ "app": app, "tier": tier });
+            object(pod)
+        };
+        let pods = [("a", "web", "front"), ("b", "web", "back"), ("c", "db", "back"), ("d", "web", "back")];
+        list(&mut cache, pods.map(|(name, app, tier)| labelled(name, app, tier)).to_vec());
+        let why =
+            "The index finds those with one label. Whoever takes them for the answer adopts somebody else's pods.";
+        for (selector, expected) in [
+            (json!({ "matchLabels": { "app": "web", "tier": "back" } }), vec!["b", "d"]),
+            (json!({ "matchLabels": { "app": "db", "tier": "front" } }), vec![]),
+            (
+                json!({ "matchLabels": { "tier": "back" }, "matchExpressions": [{ "key": "app", "operator": "NotIn", "values": ["web"] }] }),
+                vec!["c"],
+            ),
+            (json!({ "matchExpressions": [{ "key": "tier", "operator": "In", "values": ["front"] }] }), vec!["a"]),
+        ] {
+            expect_eq(
+                &names(&cache.select("default", &object(selector.clone()))),
+                &expected.into_iter().map(str::to_owned).collect(),
+                &format!("the pods for {selector}"),
+                why,
+            );
+        }
+    });
+}
+
+#[test]
 fn the_same_version_twice_is_no_change() {
     within(LIMIT, || {
         let mut cache = Cache::default();

@@ -97,17 +97,17 @@ fn each_failure_doubles_the_wait_and_success_forgets_it() {
     within(LIMIT, || {
         let mut queue = WorkQueue::default();
         let mut delays = Vec::new();
-        for _ in 0..30 {
+        for _ in 0..100 {
             delays.push(queue.add_rate_limited("broken", START));
         }
         let mut expected = Vec::new();
-        for failures in 0..30 {
+        for failures in 0..100 {
             expected.push(BASE_DELAY.saturating_mul(1 << failures.min(20)).min(MAX_DELAY));
         }
         expect_eq(
             &delays,
             &expected,
-            "the delays of thirty failures in a row",
+            "the delays of a hundred failures in a row",
             "What fails will probably fail again: asking ever more rarely leaves the server to those that work.",
         );
         expect_eq(

@@ -86,11 +86,11 @@ fn in_order(rows: Vec<(&str, Vec<Value>)>) {
 #[test]
 fn the_pods_that_nobody_will_miss_go_first() {
     within(LIMIT, || {
-        let mut unbound = pod("a-unbound");
+        let mut unbound = pod("e-unbound");
         unbound["status"]["phase"] = json!("Running");
-        let mut unknown = running("b-unknown", "n2", None);
+        let mut unknown = running("c-unknown", "n2", None);
         unknown["status"]["phase"] = json!("Unknown");
-        let mut bound = running("c-pending", "n1", None);
+        let mut bound = running("d-pending", "n1", None);
         bound["status"]["phase"] = json!("Pending");
         let cost = |name: &str, node: &str, cost: &str| {
             let mut pod = running(name, node, Some(0));
@@ -105,11 +105,16 @@ fn the_pods_that_nobody_will_miss_go_first() {
         in_order(vec![
             (
                 "Without a node before with one; Pending, Unknown, Running; not ready before ready.",
-                vec![unbound, bound, unknown, running("d-unready", "n3", None), running("e-ready", "n4", Some(0))],
+                vec![unbound, bound, unknown, running("b-unready", "n3", None), running("a-ready", "n4", Some(0))],
             ),
             (
                 "What its owner says it costs to delete a pod counts before anything that can be measured.",
-                vec![cost("cheap", "n1", "-5"), running("free", "n2", Some(0)), cost("dear", "n3", "100")],
+                vec![
+                    cost("z-cheap", "n1", "-5"),
+                    running("free", "n2", Some(0)),
+                    cost("dear", "n3", "9"),
+                    cost("dearest", "n4", "100"),
+                ],
             ),
             (
                 "Ready for a second is less than ready for a day: who has just begun has fewer connections.",
@@ -118,6 +123,31 @@ fn the_pods_that_nobody_will_miss_go_first() {
             (
                 "What was restarted often is likely to be restarted again.",
                 vec![restarted("often", "n1", 9), restarted("once", "n2", 1), restarted("never", "n3", 0)],
+            ),
+        ]);
+    });
+}
+
+#[test]
+fn times_count_by_their_order_of_magnitude() {
+    within(LIMIT, || {
+        let made = |name: &str, node: &str, moment: i64| {
+            let mut pod = running(name, node, None);
+            pod["metadata"]["creationTimestamp"] = json!(at(moment));
+            pod
+        };
+        in_order(vec![
+            (
+                "Of two that are alike in all else, the younger goes: the older one has proved itself.",
+                vec![made("z-young", "n1", 99_990), made("a-old", "n2", 0)],
+            ),
+            (
+                "99,990 seconds and 100,000 are the same age, within a factor of two: the uid decides, or always the pod that was made last would go.",
+                vec![made("a-hardly-older", "n1", 0), made("b-hardly-younger", "n2", 10)],
+            ),
+            (
+                "The same holds for how long they have been ready.",
+                vec![running("a-ready-first", "n1", Some(0)), running("b-ready-next", "n2", Some(10))],
             ),
         ]);
     });
@@ -134,6 +164,17 @@ fn where_several_run_on_one_node_one_of_those_goes() {
             &vec!["crowded".to_owned()],
             "the pod that goes, where another ReplicaSet of the same Deployment has one on n2 too",
             "A node that fails should take as few of a Deployment's pods with it as possible.",
+        );
+        let mut leaving = running("leaving", "n1", Some(0));
+        leaving["metadata"]["deletionTimestamp"] = json!(at(90));
+        let mut ended = running("ended", "n1", None);
+        ended["status"]["phase"] = json!("Succeeded");
+        let related = related.into_iter().chain(pods([leaving, ended])).collect::<Vec<_>>();
+        expect_eq(
+            &names(&to_delete(&mine, &related, 1, at(100))),
+            &vec!["crowded".to_owned()],
+            "the same, where n1 has one more that is being deleted and one that has ended",
+            "Who is on its way out makes a node no fuller: in a moment it is gone.",
         );
     });
 }

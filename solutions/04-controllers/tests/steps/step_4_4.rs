@@ -100,6 +100,27 @@ fn an_owner_that_no_watch_has_shown_is_asked_for_first() {
             "the server has said that it isn't",
             why,
         );
+        let graph = self::graph(vec![node("a", &[]), node("child", &["a", "unseen"])]);
+        expect_eq(
+            &verdict(&graph, "child", &[]),
+            &Verdict::Ask(vec![reference("unseen")]),
+            "one owner is there, the other is unknown",
+            "It stays in any case; but a reference to nobody is only dropped if somebody asks.",
+        );
+    });
+}
+
+#[test]
+fn who_is_going_already_is_left_alone() {
+    within(LIMIT, || {
+        let mut graph = graph(vec![node("a", &[]), going("child", &["a"], "example.com/backup")]);
+        graph.remove("a");
+        expect_eq(
+            &verdict(&graph, "child", &[]),
+            &Verdict::Keep,
+            "its owner is gone; it is being deleted and waits for somebody's finalizer",
+            "To delete it again changes nothing, and would be done again at every look.",
+        );
     });
 }
 
@@ -155,6 +176,16 @@ fn in_the_foreground_the_owner_waits_for_those_that_block_it() {
             &Verdict::Finalize(FOREGROUND),
             "the owner, with only a dependent that doesn't block",
             why,
+        );
+        graph.put(node("third", &["a"]));
+        expect_eq(&verdict(&graph, "a", &[]), &Verdict::Keep, "the owner, when another one blocks it", why);
+        let mut lenient = node("third", &["a"]);
+        lenient.owners[0].block_owner_deletion = Some(false);
+        let look = graph.put(lenient);
+        expect(
+            look.contains("a"),
+            &format!("that one is still there, but has stopped blocking: {look:?} are looked at"),
+            "The owner waits for nobody any more, and nothing else will tell.",
         );
     });
 }

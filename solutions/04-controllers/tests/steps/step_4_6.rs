@@ -207,6 +207,88 @@ fn the_slices_say_what_is_wanted_with_few_writes() {
     });
 }
 
+/// How many endpoints each slice has, the fewest first.
+fn sizes(slices: &BTreeMap<String, Arc<EndpointSlice>>) -> Vec<usize> {
+    let mut sizes: Vec<_> = slices.values().map(|slice| slice.endpoints.as_ref().map_or(0, Vec::len)).collect();
+    sizes.sort();
+    sizes
+}
+
+/// Brings the slices to say what `pods` says, at most three endpoints in each. Says how many were
+/// created, updated and deleted.
+fn bring(slices: &mut BTreeMap<String, Arc<EndpointSlice>>, pods: &[u64], counter: &mut u32) -> (usize, usize, usize) {
+    let service = service(false);
+    let known: Vec<_> = slices.values().cloned().collect();
+    let pods = pods.iter().map(|index| (*index, true)).collect();
+    let changes = reconcile(&service, "IPv4", wanted(&service, &pods), &known, 3);
+    let counts = (changes.create.len(), changes.update.len(), changes.delete.len());
+    apply(slices, changes, counter);
+    counts
+}
+
+#[test]
+fn a_pod_that_takes_anothers_place_costs_one_write() {
+    within(LIMIT, || {
+        let (mut slices, mut counter) = (BTreeMap::new(), 0);
+        bring(&mut slices, &[1, 2, 3], &mut counter);
+        expect_eq(
+            &bring(&mut slices, &[2, 3, 4], &mut counter),
+            &(0, 1, 0),
+            "slices (created, updated, deleted) when one of three pods goes and another comes, at most 3 in a slice",
+            "A rolling update is nothing else, over and over: who comes goes where something is written anyway.",
+        );
+        expect_eq(&sizes(&slices), &vec![3], "endpoints in each slice afterwards", "There was a place.");
+    });
+}
+
+#[test]
+fn slices_are_filled_up_before_others_are_begun() {
+    within(LIMIT, || {
+        let (mut slices, mut counter) = (BTreeMap::new(), 0);
+        bring(&mut slices, &[1, 2, 3], &mut counter);
+        bring(&mut slices, &[1, 2, 3, 4, 5, 6], &mut counter);
+        bring(&mut slices, &[1, 2, 4], &mut counter);
+        expect_eq(
+            &sizes(&slices),
+            &vec![1, 2],
+            "endpoints in each slice, after three of six pods are gone",
+            "They stay where they are.",
+        );
+        expect_eq(
+            &bring(&mut slices, &[1, 2, 4, 7], &mut counter),
+            &(0, 1, 0),
+            "slices (created, updated, deleted) when one comes",
+            "There is room: nothing new is needed.",
+        );
+        expect_eq(
+            &sizes(&slices),
+            &vec![1, 3],
+            "endpoints in each slice afterwards",
+            "It goes where it leaves the least room. Spread out evenly, all slices would stay half empty, and there would be twice as many.",
+        );
+    });
+}
+
+#[test]
+fn a_slice_carries_its_services_labels() {
+    within(LIMIT, || {
+        let (mut slices, mut counter) = (BTreeMap::new(), 0);
+        bring(&mut slices, &[1, 2], &mut counter);
+        let known: Vec<_> = slices.values().cloned().collect();
+        let mut moved = service(false);
+        moved.metadata.labels = Some(BTreeMap::from([("team".to_owned(), "b".to_owned())]));
+        let pods = BTreeMap::from([(1, true), (2, true)]);
+        let changes = reconcile(&moved, "IPv4", wanted(&moved, &pods), &known, 3);
+        let labels: Vec<_> = changes.update.iter().map(|slice| slice.metadata.labels.as_ref()?.get("team")).collect();
+        expect_eq(
+            &labels,
+            &vec![Some(&"b".to_owned())],
+            "the label `team` of the slices that are updated, when the service's changes from a to b and its pods are as before",
+            "People look for slices by the labels that they gave the service.",
+        );
+    });
+}
+
 #[test]
 fn a_slice_of_a_service_that_had_the_name_before_is_not_used_again() {
     within(LIMIT, || {

@@ -115,6 +115,13 @@ fn what_a_silent_kubelet_said_is_unknown() {
             "NetworkUnavailable",
             "This one isn't the kubelet's to say.",
         );
+        let before = look(None, &node(ready("True", 10), json!({})), None, at(150));
+        expect_eq(
+            &look(Some(&before), &node(json!(got), json!({})), None, at(201)).seen,
+            &at(150),
+            "when the node was last heard of, after the controller has written that",
+            "The heartbeat's time is the kubelet's. Who writes it for the kubelet hears its own voice, and takes it for a sign of life.",
+        );
         let again = unknown(&node(json!(got), json!({})), at(300));
         expect_eq(
             &again,
@@ -159,6 +166,12 @@ fn taints_keep_new_pods_away_at_once_and_evict_only_when_that_is_wise() {
                 false,
                 vec!["unreachable:NoExecute", "unreachable:NoSchedule"],
             ),
+            (
+                "True",
+                json!({ "taints": [{ "key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule" }, { "key": "node.kubernetes.io/disk-pressure", "effect": "NoSchedule" }] }),
+                true,
+                vec![],
+            ),
         ];
         for (status, spec, may_evict, expected) in rows {
             let got = taints(&node(ready(status, 0), spec.clone()), may_evict, at(9));
@@ -169,7 +182,7 @@ fn taints_keep_new_pods_away_at_once_and_evict_only_when_that_is_wise() {
                     "taints of a node with Ready={status} and spec {spec}, evicting {}",
                     if may_evict { "allowed" } else { "not allowed" }
                 ),
-                "Not ready and unreachable exclude each other; what isn't ours stays; and whoever is being emptied stays so until it is ready again.",
+                "Not ready and unreachable exclude each other; what isn't ours stays, and what is goes with its cause; and whoever is being emptied stays so until it is ready again.",
             );
         }
     });
@@ -199,6 +212,13 @@ fn pressure_and_a_node_that_never_spoke() {
             &vec!["disk-pressure:NoSchedule".to_owned()],
             "taints of a ready node under disk pressure",
             "It has no room for more, but what runs there runs.",
+        );
+        let silent = unknown(&node(ready("True", 0), json!({})), at(100));
+        expect_eq(
+            &short(&taints(&node(json!(silent), json!({})), false, at(100))),
+            &vec!["unreachable:NoSchedule".to_owned()],
+            "taints of a node that has fallen silent, all of whose conditions are Unknown",
+            "Nobody knows of any pressure. That nothing is known has a taint of its own.",
         );
         let created = json!({ "taints": [{ "key": "node.kubernetes.io/not-ready", "effect": "NoSchedule" }] });
         expect_eq(
