@@ -130,6 +130,7 @@ pub struct Connection {
     pub namespace: String,
 }
 
+// ANCHOR: trust
 /// Whose certificates a server may show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
@@ -140,6 +141,7 @@ pub enum Trust {
     /// Anybody's.
     Anyone,
 }
+// ANCHOR_END: trust
 
 /// How a client says who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

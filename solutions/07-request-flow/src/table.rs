@@ -23,6 +23,7 @@ pub struct Table {
     pub rows: Vec<Row>,
 }
 
+// ANCHOR: table
 /// A column of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -42,6 +43,7 @@ pub struct Row {
     /// The object that the row is about; only its metadata, unless all of it was asked for.
     pub object: Value,
 }
+// ANCHOR_END: table
 
 /// What of a table is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
