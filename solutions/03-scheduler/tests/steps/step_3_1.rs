@@ -82,8 +82,16 @@ fn the_same_amount_is_equal_however_it_is_written() {
 #[test]
 fn what_does_not_divide_is_rounded_up() {
     within(LIMIT, || {
-        for (text, milli) in [("0.0001", 1), ("1.0001", 1001), ("1n", 1), ("999u", 1), ("1001u", 2), ("0.1Ki", 102_400)]
-        {
+        for (text, milli) in [
+            ("0.0001", 1),
+            ("1.0001", 1001),
+            ("1n", 1),
+            ("999u", 1),
+            ("1001u", 2),
+            ("0.1Ki", 102_400),
+            ("0.1n", 1),
+            ("1.0000000001", 1001),
+        ] {
             let got = parse_quantity(text).map(|quantity| quantity.milli_value());
             expect_eq(&got, &Ok(milli), &format!("{text:?} in thousandths"), ROUND_UP);
         }
@@ -143,6 +151,25 @@ fn init_containers_count_by_their_largest() {
             "CPU and memory of two init containers and one container",
             "Init containers run one after the other and end before the containers start: only the largest moment counts, \
              for each resource by itself.",
+        );
+    });
+}
+
+#[test]
+fn what_is_asked_for_the_whole_pod_takes_the_sums_place() {
+    within(LIMIT, || {
+        let spec = spec(json!({
+            "initContainers": [container(json!({ "cpu": "3" }))],
+            "containers": [container(json!({ "cpu": "1", "memory": "1Gi" })), container(json!({ "memory": "2Gi" }))],
+            "resources": { "requests": { "cpu": "1500m" } },
+            "overhead": { "cpu": "250m" },
+        }));
+        let got = pod_requests(&spec, Unnamed::Nothing);
+        expect_eq(
+            &(got.milli_cpu, got.memory),
+            &(1750, 3 << 30),
+            "CPU and memory of a pod that asks for 1500m of CPU as a whole, and of memory in its containers",
+            "Containers that take turns may share what one request names for all of them; what it doesn't name adds up as ever.",
         );
     });
 }

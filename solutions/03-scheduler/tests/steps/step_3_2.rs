@@ -165,6 +165,15 @@ fn what_an_empty_node_could_give_is_worth_making_room_for() {
         expect_eq(&resolvable("2"), &Some(true), "2 CPUs on a node of 2, of which 1 is taken", FOR_GOOD);
         expect_eq(&resolvable("3"), &Some(false), "3 CPUs on a node of 2", FOR_GOOD);
         expect_eq(&resolvable("0"), &Some(true), "only the number of pods is too high", FOR_GOOD);
+        let mut full = node("full", json!({ "cpu": "2", "memory": "2Gi", "pods": "10" }));
+        full.add_pod(Arc::new(pod(json!({ "cpu": "1", "memory": "1Gi" }), json!({}))));
+        let resolvable = |cpu: &str, memory: &str| {
+            let verdict = resources_fit(&pod(json!({ "cpu": cpu, "memory": memory }), json!({})), &full);
+            verdict.err().map(|rejection| rejection.resolvable)
+        };
+        expect_eq(&resolvable("2", "2Gi"), &Some(true), "2 CPUs and 2 GiB on a node of as much, half taken", FOR_GOOD);
+        expect_eq(&resolvable("3", "2Gi"), &Some(false), "3 CPUs and 2 GiB: the memory could be freed", FOR_GOOD);
+        expect_eq(&resolvable("2", "3Gi"), &Some(false), "2 CPUs and 3 GiB: the CPUs could be freed", FOR_GOOD);
     });
 }
 

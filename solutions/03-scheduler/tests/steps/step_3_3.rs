@@ -113,6 +113,13 @@ fn a_node_is_liked_for_becoming_more_even() {
                 "A node whose memory is gone takes no more pods, however much CPU lies idle there.",
             );
         }
+        let only_cpu = pod(json!({ "cpu": "1" }), json!({}));
+        expect_eq(
+            &balanced_allocation(&only_cpu, &used("a", "0", "0", ("4", "4Gi"))),
+            &68,
+            "a pod that asks for CPU alone: evenness falls from 100 to 87, and half of 50 - 13 is 18",
+            "Only what was asked for counts here, and whole points only: with half a point more or less, another node wins.",
+        );
     });
 }
 
