@@ -3,7 +3,7 @@
 //! Whatever changes, the whole table is made anew, and what is open is compared with what is wanted.
 //! There is no other state, so nothing can be forgotten.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -63,8 +63,7 @@ pub(crate) struct Proxier {
     bind: Bind,
     pods: Option<Cidr>,
     open: BTreeMap<SocketAddr, Open>,
-    /// What has been said in events, each once.
-    said: HashSet<(String, String, String)>,
+    said: Said,
     listeners: Option<(Instant, Listeners)>,
 }
 
@@ -95,7 +94,7 @@ impl Proxier {
             bind,
             pods,
             open: BTreeMap::new(),
-            said: HashSet::new(),
+            said: Said::default(),
             listeners: None,
         }
     }
@@ -122,7 +121,9 @@ impl Proxier {
     pub(crate) fn update(&mut self) {
         let mut site = Site { pods: self.pods, ..Site::default() };
         site.node_addresses.extend(self.watched.node.state().iter().flat_map(|node| loopback_addresses(node)));
-        let table = RoutingTable::new(&self.watched.services.state(), &self.watched.slices.state(), &site);
+        let services = self.watched.services.state();
+        self.said.keep_only(&services.iter().filter_map(|service| service.uid()).collect());
+        let table = RoutingTable::new(&services, &self.watched.slices.state(), &site);
         for refusal in &table.refusals {
             self.say(&refusal.namespace, &refusal.service, refusal.reason, refusal.message.clone());
         }
@@ -231,10 +232,25 @@ impl Proxier {
         let object = self.watched.services.get(&ObjectRef::new(service).within(namespace));
         let about = object.as_deref().map_or_else(ObjectReference::default, reference);
         let uid = object.and_then(|object| object.uid()).unwrap_or_default();
-        if self.said.insert((uid, reason.to_owned(), message.clone())) {
+        if self.said.for_the_first_time(uid, reason, &message) {
             tracing::info!(namespace, service, reason, message, "service");
             self.recorder.record_about(about, EventType::Warning, reason, message);
         }
+    }
+}
+
+/// What has been said about services in events, each once, by their UIDs.
+#[derive(Default)]
+struct Said(HashMap<String, HashSet<(String, String)>>);
+
+impl Said {
+    fn for_the_first_time(&mut self, uid: String, reason: &str, message: &str) -> bool {
+        self.0.entry(uid).or_default().insert((reason.to_owned(), message.to_owned()))
+    }
+
+    /// Forgets what was said about all other services: they are gone.
+    fn keep_only(&mut self, uids: &HashSet<String>) {
+        self.0.retain(|uid, _| uids.contains(uid));
     }
 }
 
@@ -243,4 +259,21 @@ fn loopback_addresses(node: &Node) -> Vec<IpAddr> {
     let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
     let internal = addresses.filter(|address| address.type_ == "InternalIP");
     internal.filter_map(|address| address.address.parse().ok()).filter(IpAddr::is_loopback).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_said_once_and_forgotten_with_its_service() {
+        let mut said = Said::default();
+        assert!(said.for_the_first_time("a".to_owned(), "PortInUse", "80"));
+        assert!(!said.for_the_first_time("a".to_owned(), "PortInUse", "80"));
+        assert!(said.for_the_first_time("a".to_owned(), "PortInUse", "443"));
+        assert!(said.for_the_first_time("b".to_owned(), "PortInUse", "80"));
+        said.keep_only(&HashSet::from(["b".to_owned()]));
+        assert_eq!(said.0.len(), 1, "nothing is kept of a service that is gone");
+        assert!(!said.for_the_first_time("b".to_owned(), "PortInUse", "80"));
+    }
 }
