@@ -32,7 +32,7 @@ pub async fn create(call: &Call) -> Result<Answer, Failure> {
 }
 
 /// What to say about objects that this server keeps, but doesn't act upon as upstream does: nobody
-/// should believe in a limit that isn't enforced.
+/// should believe in a limit that isn't enforced. Which controllers there are is not its business.
 fn inert(call: &Call) -> Option<String> {
     let (group, plural) = (call.resource.gvk.group.as_ref(), call.resource.plural.as_ref());
     let inert = match group {

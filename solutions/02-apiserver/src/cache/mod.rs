@@ -343,3 +343,6 @@ fn owner<'a>(caches: &'a BTreeMap<String, Arc<Cache>>, key: &[u8]) -> Option<&'a
         end = key[..end - 1].rfind('/')? + 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

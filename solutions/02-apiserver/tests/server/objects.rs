@@ -109,3 +109,26 @@ async fn an_eviction_asks_the_budget() {
     assert!(spent["status"]["disruptedPods"]["a"].is_string());
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_effect_says_so_however_it_is_created() {
+    let cluster = Cluster::start().await;
+    let range = json!({ "kind": "LimitRange", "apiVersion": "v1", "metadata": { "name": "range" },
+                        "spec": { "limits": [{ "type": "Pod", "max": { "cpu": "1" } }] } });
+    let all = "/api/v1/namespaces/shop/limitranges";
+    let ways = [
+        ("POST", all.to_owned(), "application/json"),
+        ("PUT", format!("{all}/range"), "application/json"),
+        ("PATCH", format!("{all}/range?fieldManager=test"), "application/apply-patch+yaml"),
+    ];
+    for (method, path, media) in ways {
+        let request = http::Request::builder().method(method).uri(&path).header("Content-Type", media);
+        let request = request.body(kube::client::Body::from(range.to_string().into_bytes())).unwrap();
+        let response = cluster.client.send(request).await.unwrap();
+        assert_eq!(response.status(), 201, "{method}");
+        let warning = response.headers().get("warning").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        assert!(warning.contains("LimitRange is kept, but has no effect"), "{method}: {warning:?}");
+        cluster.delete(&format!("{all}/range"), json!({})).await.unwrap();
+    }
+    cluster.stop().await;
+}
