@@ -64,6 +64,33 @@ fn ports_meet_by_their_names() {
             "two ports, in another order in the slice",
             "Neither the order nor the numbers say which port is which: pods may even listen on different ones.",
         );
+        let elsewhere = |name: &str, port: u16, pod: &str| {
+            slice_of("web", json!([{ "name": name, "port": port }]), json!([{ "addresses": [pod] }]))
+        };
+        let slices = [
+            elsewhere("admin", 9999, "127.1.0.1"),
+            elsewhere("http", 8080, "127.1.0.2"),
+            elsewhere("http", 8081, "127.1.0.3"),
+        ];
+        let expected = [
+            (at("127.96.0.5:80"), all(&["127.1.0.2:8080", "127.1.0.3:8081"])),
+            (at("127.96.0.5:9000"), all(&["127.1.0.1:9999"])),
+        ]
+        .into();
+        expect_eq(
+            &leads(&table(&web, &slices)),
+            &expected,
+            "two ports, and three slices that each know one of them",
+            "Pods that serve at different ports are in different slices: one that hasn't the port says nothing of the next.",
+        );
+        let nameless = service(json!({ "clusterIP": "127.96.0.5", "ports": [{ "port": 80 }] }));
+        let slices = [slice_of("web", json!([{ "name": "", "port": 8080 }]), json!([{ "addresses": ["127.1.0.1"] }]))];
+        expect_eq(
+            &leads(&table(&nameless, &slices)),
+            &[(at("127.96.0.5:80"), all(&["127.1.0.1:8080"]))].into(),
+            "a port without a name, and a slice whose port's name is empty",
+            "That is how a service with a single port is mostly written, and how its slices always are: no name is the empty name.",
+        );
     });
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kubesmith_checks::{Rng, expect, expect_eq, seeds, within};
 use kubesmith_proxy::balancing::{Balancer, next_after};
+use kubesmith_proxy::routing::Route;
 
 use crate::given::{all, at, route};
 
@@ -101,6 +102,55 @@ fn who_stays_is_not_passed_over_while_others_come_and_go() {
                 );
             }
         }
+    });
+}
+
+/// A route whose clients stay with their endpoint for a minute.
+fn faithful(endpoints: &[SocketAddr]) -> Route {
+    Route { affinity: Some(Duration::from_secs(60)), ..route(endpoints) }
+}
+
+#[test]
+fn a_client_stays_unless_its_endpoint_could_not_be_reached() {
+    within(LIMIT, || {
+        let endpoints = all(&["127.1.0.1:80", "127.1.0.2:80", "127.1.0.3:80"]);
+        let (route, mut balancer) = (faithful(&endpoints), Balancer::default());
+        let mut pick = |tried: &[SocketAddr]| balancer.pick(&route, CLIENT, tried, NOW);
+        let first = pick(&[]);
+        expect_eq(
+            &pick(&[]),
+            &first,
+            "a client's second connection, where the service wants it to stay",
+            "Its session is there.",
+        );
+        let tried: Vec<SocketAddr> = first.into_iter().collect();
+        let second = pick(&tried);
+        expect(
+            second.is_some() && second != first,
+            &format!("its endpoint {first:?} couldn't be reached just now, and it is sent to {second:?}"),
+            "A lost session is better than no answer.",
+        );
+        expect_eq(&pick(&[]), &second, "its next connection", "From now on, its session is where it was sent.");
+    });
+}
+
+#[test]
+fn who_comes_back_takes_nobodys_turn() {
+    within(LIMIT, || {
+        let endpoints = all(&["127.1.0.1:80", "127.1.0.2:80", "127.1.0.3:80"]);
+        let (route, mut balancer) = (faithful(&endpoints), Balancer::default());
+        let mut of_clients = Vec::new();
+        for client in 1..=3 {
+            of_clients.extend(balancer.pick(&route, IpAddr::from([127, 9, 9, client]), &[], NOW));
+            // The first one comes back all the time.
+            balancer.pick(&route, IpAddr::from([127, 9, 9, 1]), &[], NOW);
+        }
+        expect_eq(
+            &of_clients,
+            &endpoints,
+            "the endpoints of three clients, while the first comes back after each",
+            "It stays where it was: nothing was chosen, so the turn doesn't move. Else one busy client decides for all others.",
+        );
     });
 }
 

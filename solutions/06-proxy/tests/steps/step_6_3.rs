@@ -122,5 +122,13 @@ fn nobody_is_sent_to_an_endpoint_that_is_gone() {
             "the client's endpoint isn't among those to choose from",
             "A lost session is better than no answer.",
         );
+        affinity.remember(client(1), at("127.1.0.2:80"), seconds(2));
+        let got = affinity.of(client(1), &all(&["127.1.0.1:80", "127.1.0.2:80"]), seconds(60), seconds(3));
+        expect_eq(
+            &got,
+            &Some(at("127.1.0.2:80")),
+            "it was given another one, and the first is back",
+            "Its session is where it was last.",
+        );
     });
 }
