@@ -70,6 +70,9 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Option<Command>) -> Result<ExitCode> {
+    if matches!(command, None | Some(Command::Learn(_) | Command::Get(_) | Command::Dev(_))) {
+        end_with_the_reader();
+    }
     match command {
         None => learn::overview(),
         Some(Command::Learn(command)) => command.run(),
@@ -108,5 +111,15 @@ async fn get(options: &kubesmith_request_flow::get::Options) -> ExitCode {
             eprintln!("{error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// `cargo ks list | head` ends quietly when `head` has seen enough, as other programs do. Not for
+/// those that serve: a client that goes away must not end them.
+fn end_with_the_reader() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: the default action is no handler of ours, so nothing can run at a wrong moment.
+    if let Err(error) = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) } {
+        tracing::debug!(%error, "SIGPIPE stays ignored");
     }
 }

@@ -170,3 +170,11 @@ async fn nobody_comes_in_without_credentials() {
         assert!(matches!(code(closed).await, 401 | 403), "{closed} is open to everybody");
     }
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_it_quietly() {
+    let mut child = kubesmith().arg("list").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    drop(child.stdout.take());
+    let said = both(&child.wait_with_output().expect("it ends"));
+    assert_eq!(said, "");
+}

@@ -81,7 +81,7 @@ pub struct Options {
 /// # Errors
 /// If it can't start: the directory or the port is in use, or something can't be written.
 pub async fn run(options: Options) -> Result<()> {
-    let began = Instant::now();
+    let (began, since) = (Instant::now(), jiff::Timestamp::now());
     ensure!(
         (1..=block::MOST_NODES).contains(&options.nodes),
         "--nodes takes 1 to {}: a node has a /24 of the cluster's loopback addresses",
@@ -100,7 +100,7 @@ pub async fn run(options: Options) -> Result<()> {
     cluster.serve_control(&data, control_until.clone())?;
 
     let kubeconfig = layout::admin_kubeconfig(data.path());
-    let ready = signalled.run_until_cancelled(ready::nodes(&kubeconfig, options.nodes)).await;
+    let ready = signalled.run_until_cancelled(ready::nodes(&kubeconfig, options.nodes, since)).await;
     if let Some(ready) = ready {
         ready?;
         let (took, components) = (began.elapsed(), cluster.parts.len());
