@@ -90,6 +90,11 @@ fn a_subresource_is_a_part_of_an_object() {
                     r#"patch "deployments"/"scale" of "apps" "v1" in "shop" named "web""#,
                 ),
                 ("PUT", "/api/v1/nodes/one/status", r#"update "nodes"/"status" of "" "v1" in "" named "one""#),
+                (
+                    "GET",
+                    "/api/v1/namespaces/shop/pods/web/proxy/metrics/all",
+                    r#"get "pods"/"proxy" of "" "v1" in "shop" named "web""#,
+                ),
             ],
             "A kubelet may write its node's status and nothing else of it: somebody who can't tell the two apart lets \
              every kubelet rewrite its own labels.",
@@ -111,6 +116,7 @@ fn the_verb_depends_on_whether_there_is_a_name() {
             ("GET", all, "watch=false", "list"),
             ("GET", all, "watch=0", "list"),
             ("GET", one, "", "get"),
+            ("GET", one, "watch=true", "get"),
             ("POST", all, "", "create"),
             ("PUT", one, "", "update"),
             ("PATCH", one, "", "patch"),
@@ -137,9 +143,20 @@ fn the_verb_depends_on_whether_there_is_a_name() {
 #[test]
 fn what_is_not_about_objects_is_a_plain_path() {
     within(LIMIT, || {
-        for path in
-            ["/", "/api", "/api/", "/api/v1", "/apis", "/apis/apps", "/apis/apps/v1", "/healthz", "/version", ""]
-        {
+        for path in [
+            "/",
+            "/api",
+            "/api/",
+            "/api/v1",
+            "/api/v1/",
+            "/apis/apps/v1/",
+            "/apis",
+            "/apis/apps",
+            "/apis/apps/v1",
+            "/healthz",
+            "/version",
+            "",
+        ] {
             expect_eq(
                 read("GET", path, "").as_str(),
                 &format!("get {path}, not about objects"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kubesmith_apiserver::selector::LabelSelector;
-use kubesmith_checks::{Rng, expect_eq, seeds, within};
+use kubesmith_checks::{Rng, expect, expect_eq, seeds, within};
 
 use crate::LIMIT;
 
@@ -96,6 +96,8 @@ fn what_is_no_selector_is_refused_in_words_that_say_where() {
             ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
             (",a", "found ',', expected: !, identifier, or 'end of string'"),
             ("!", "unable to parse requirement: found '', expected: identifier"),
+            ("!a=b", "found '=', expected: ',' or 'end of string'"),
+            ("!a in (b)", "found 'in', expected: ',' or 'end of string'"),
             ("a=b c", "found 'c', expected: ',' or 'end of string'"),
             ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'"),
         ] {
@@ -105,6 +107,14 @@ fn what_is_no_selector_is_refused_in_words_that_say_where() {
                 &Err(expected.to_owned()),
                 &format!("the selector {selector:?}"),
                 "A selector that is half understood selects too much. Refuse it, and say what is wrong.",
+            );
+        }
+        for selector in ["a/b/c", "-a", "a-", "example.com/", "app in (web),ü"] {
+            let got = LabelSelector::parse(selector).map(|parsed| format!("{parsed:?}"));
+            expect(
+                got.as_ref().is_err_and(|cause| cause.starts_with("unable to parse requirement: <nil>: Invalid value")),
+                &format!("the selector {selector:?}, with a key that no label can have, gave {got:?}"),
+                "It could only ever select nothing: a typo that nobody would notice.",
             );
         }
     });
