@@ -38,11 +38,11 @@ use crate::shared::{Services, Shared};
 /// If it can't start: see [`Error`].
 pub async fn run(options: Options, lifecycle: Lifecycle) -> Result<(), Error> {
     let kubelet = Kubelet::prepare(&options).await?;
-    let Kubelet { runtime, .. } = &kubelet;
-    let runtime = runtime.clone();
+    let (runtime, recorder) = (kubelet.runtime.clone(), kubelet.recorder.clone());
     tokio::select! {
         result = kubelet.run(&options, &lifecycle) => result,
         () = lifecycle.unplugged.cancelled() => {
+            recorder.silence();
             runtime.halt().await;
             Ok(())
         }

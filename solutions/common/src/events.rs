@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, Resource, ResourceExt};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// How many different events are remembered for counting, as upstream's cache (`maxLruCacheEntries`).
 const REMEMBERED: usize = 4096;
@@ -51,6 +52,7 @@ struct Record {
 #[derive(Clone)]
 pub struct Recorder {
     queue: mpsc::Sender<Record>,
+    silenced: CancellationToken,
 }
 
 impl Recorder {
@@ -58,8 +60,14 @@ impl Recorder {
     pub fn new(client: Client, component: &str, host: Option<&str>) -> Self {
         let (queue, records) = mpsc::channel(QUEUE);
         let source = EventSource { component: Some(component.to_owned()), host: host.map(str::to_owned) };
-        tokio::spawn(write(client, source, records));
-        Self { queue }
+        let silenced = CancellationToken::new();
+        tokio::spawn(silenced.clone().run_until_cancelled_owned(write(client, source, records)));
+        Self { queue, silenced }
+    }
+
+    /// From now on nothing is said any more, not even what waits: its machine has lost its power.
+    pub fn silence(&self) {
+        self.silenced.cancel();
     }
 
     /// Says that something happened to `object`, unless a thousand other things wait to be said.
@@ -74,7 +82,7 @@ impl Recorder {
     /// it (`spec.containers{web}`).
     pub fn record_about(&self, about: ObjectReference, kind: EventType, reason: &str, message: impl Into<String>) {
         let record = Record { about, kind, reason: reason.to_owned(), message: message.into(), at: Timestamp::now() };
-        if self.queue.try_send(record).is_err() {
+        if self.queue.try_send(record).is_err() && !self.silenced.is_cancelled() {
             tracing::warn!(reason, "event dropped: too many are waiting");
         }
     }
@@ -149,5 +157,32 @@ fn new_event(source: &EventSource, namespace: &str, record: Record) -> Event {
         reporting_instance: Some(source.host.clone().unwrap_or_default()),
         involved_object: record.about,
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client whose server has each request, and answers none; the second half hears of them.
+    fn silent_server() -> (Client, mpsc::UnboundedReceiver<()>) {
+        let (hear, heard) = mpsc::unbounded_channel();
+        let service = tower::service_fn(move |_: http::Request<kube::client::Body>| {
+            let _ = hear.send(());
+            std::future::pending::<Result<http::Response<kube::client::Body>, std::io::Error>>()
+        });
+        (Client::new(service, "default"), heard)
+    }
+
+    #[tokio::test]
+    async fn a_silenced_recorder_says_nothing_that_waits() {
+        let (client, mut heard) = silent_server();
+        let recorder = Recorder::new(client, "kubelet", Some("node-1"));
+        for message in ["one", "two"] {
+            recorder.record_about(ObjectReference::default(), EventType::Normal, "Started", message);
+        }
+        assert!(heard.recv().await.is_some(), "the first is on its way");
+        recorder.silence();
+        assert!(heard.recv().await.is_none(), "nobody is left to send the second");
     }
 }
