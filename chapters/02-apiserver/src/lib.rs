@@ -22,6 +22,7 @@
 //!   memory, [encoded](encode) once and shared by everybody who reads or watches. [`selector`]: which of
 //!   them are meant.
 //! - `present`, [`negotiation`] and [`table`]: how the answer looks. [`status`]: what a refusal looks like.
+//!   `warning`: what an answer says besides.
 //! - `bootstrap`: what every cluster begins with. `server`: all of it together, and [`run`].
 //!
 //! It knows the store by one trait, `kubesmith_store::Storage`, and knows no resource by name but where
@@ -121,6 +122,8 @@ mod given_table {
 pub use given_table::table;
 #[path = "../../../solutions/02-apiserver/src/update.rs"]
 mod update;
+#[path = "../../../solutions/02-apiserver/src/warning.rs"]
+mod warning;
 #[path = "../../../solutions/02-apiserver/src/watch.rs"]
 mod watch;
 #[path = "../../../solutions/02-apiserver/src/write_options.rs"]

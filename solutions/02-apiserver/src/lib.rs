@@ -13,6 +13,7 @@
 //!   memory, [encoded](encode) once and shared by everybody who reads or watches. [`selector`]: which of
 //!   them are meant.
 //! - `present`, [`negotiation`] and [`table`]: how the answer looks. [`status`]: what a refusal looks like.
+//!   `warning`: what an answer says besides.
 //! - `bootstrap`: what every cluster begins with. `server`: all of it together, and [`run`].
 //!
 //! It knows the store by one trait, `kubesmith_store::Storage`, and knows no resource by name but where

@@ -103,12 +103,8 @@ impl ListOptions {
     /// 400 or 422 for those that are none, or don't go together.
     pub fn read(call: &Call) -> Result<Self, Failure> {
         let query = &call.query;
-        let limit: i64 = match query.non_empty("limit") {
-            None => 0,
-            Some(text) => text
-                .parse()
-                .map_err(|_| Failure::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))?,
-        };
+        let limit = number(query, "limit")?;
+        number(query, "timeoutSeconds")?;
         let filter = filter(call)?;
         check(query)?;
         Ok(Self {
@@ -122,6 +118,12 @@ impl ListOptions {
             next: query.non_empty("continue").map(Token::decode).transpose()?,
         })
     }
+}
+
+/// A parameter that is a whole number; 0 if it isn't there.
+fn number(query: &Query, name: &str) -> Result<i64, Failure> {
+    let Some(text) = query.non_empty(name) else { return Ok(0) };
+    text.parse().map_err(|_| Failure::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))
 }
 
 /// The objects that a request means.

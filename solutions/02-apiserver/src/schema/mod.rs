@@ -19,6 +19,8 @@ pub mod decode;
 pub mod defaults;
 pub mod given;
 #[cfg(test)]
+mod growth;
+#[cfg(test)]
 mod hostile;
 pub mod json;
 pub mod managed;

@@ -1,67 +1,11 @@
 //! Whatever clients send, the server answers soon, with the right refusal, and goes on.
 
-use std::time::{Duration, Instant};
-
 use futures::{AsyncBufReadExt, StreamExt};
 use serde_json::{Value, json};
 
 use crate::support::{Cluster, config_map, send};
 
 const MAPS: &str = "/api/v1/namespaces/shop/configmaps";
-const PODS: &str = "/api/v1/namespaces/shop/pods";
-
-fn pod(name: &str, variables: usize, variable: impl Fn(usize) -> String) -> Value {
-    let env: Vec<Value> = (0..variables).map(|at| json!({ "name": variable(at), "value": "v" })).collect();
-    json!({ "metadata": { "name": name }, "spec": { "containers": [{ "name": "c", "image": "x", "env": env }] } })
-}
-
-/// How long the quickest of three takes.
-async fn quickest(cluster: &Cluster, method: &str, path: &str, body: &Value, media: &str) -> Duration {
-    let mut best = Duration::MAX;
-    for _ in 0..3 {
-        let began = Instant::now();
-        let _ = cluster.send(method, path, Some(body.clone()), media).await;
-        best = best.min(began.elapsed());
-    }
-    best
-}
-
-/// Eight times the items take about eight times as long; if each is compared with each, 64 times.
-async fn grows_with_the_body(cluster: &Cluster, method: &str, path: &str, media: &str, body: impl Fn(usize) -> Value) {
-    let (few, many) = (1_000, 8_000);
-    let small = quickest(cluster, method, path, &body(few), media).await;
-    let large = quickest(cluster, method, path, &body(many), media).await;
-    assert!(large < 24 * small.max(Duration::from_millis(5)), "{method} {path}: {small:?} and then {large:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_longer_list_takes_longer_and_not_for_ever() {
-    let cluster = Cluster::start().await;
-    let dry = format!("{PODS}?dryRun=All");
-    let own = |at: usize| format!("E{at}");
-    grows_with_the_body(&cluster, "POST", &dry, "application/json", |count| pod("many", count, own)).await;
-    grows_with_the_body(&cluster, "POST", &dry, "application/json", |count| pod("same", count, |_| "E".to_owned()))
-        .await;
-    let applied = format!("{PODS}/applied?dryRun=All&fieldManager=test&force=true");
-    grows_with_the_body(&cluster, "PATCH", &applied, "application/apply-patch+yaml", |count| {
-        let mut pod = pod("applied", count, own);
-        (pod["kind"], pod["apiVersion"]) = (json!("Pod"), json!("v1"));
-        pod
-    })
-    .await;
-    cluster.post(PODS, pod("there", 1, own)).await.unwrap();
-    let patched = format!("{PODS}/there?dryRun=All");
-    let patch = |count| pod("there", count, own);
-    grows_with_the_body(&cluster, "PATCH", &patched, "application/strategic-merge-patch+json", patch).await;
-    let owned = |count: usize| {
-        let owner =
-            |at| json!({ "apiVersion": "v1", "kind": "Pod", "name": "p", "uid": format!("u{at}"), "controller": true });
-        let owners: Vec<Value> = (0..count).map(owner).collect();
-        json!({ "metadata": { "name": "owned", "ownerReferences": owners } })
-    };
-    grows_with_the_body(&cluster, "POST", MAPS, "application/json", owned).await;
-    cluster.stop().await;
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_mistakes_get_a_short_answer() {
@@ -132,6 +76,16 @@ async fn the_old_path_of_a_watch_is_only_for_looking() {
         assert_eq!((refused.code, refused.reason()), (405, "MethodNotAllowed"), "{method}");
     }
     cluster.get("/api/v1/watch/configmaps?timeoutSeconds=1").await.unwrap();
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_are_none_are_refused() {
+    let cluster = Cluster::start().await;
+    for query in ["limit=abc", "timeoutSeconds=abc", "watch=1&timeoutSeconds=1e9", "watch=1&timeoutSeconds=1&limit=x"] {
+        let refused = cluster.get(&format!("{MAPS}?{query}")).await.unwrap_err();
+        assert_eq!((refused.code, refused.reason()), (400, "BadRequest"), "{query}");
+    }
     cluster.stop().await;
 }
 
