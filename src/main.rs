@@ -20,7 +20,7 @@ use clap::{Parser, Subcommand};
 
 /// Build your own Kubernetes in Rust, one component at a time.
 #[derive(Parser)]
-#[command(name = "kubesmith", bin_name = "cargo ks", version, disable_help_subcommand = true)]
+#[command(name = "kubesmith", bin_name = "cargo ks", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -35,7 +35,7 @@ enum Command {
     /// Unplug a node of the running cluster, or plug it in again
     Node {
         /// The cluster's directory
-        #[arg(long, default_value = ".kubesmith", global = true)]
+        #[arg(long, default_value = up::DEFAULT_DATA_DIR, global = true)]
         data_dir: PathBuf,
         #[command(subcommand)]
         request: up::control::Request,

@@ -27,6 +27,7 @@ fn it_says_what_runs_and_what_to_do_next() {
     lines[..=last].sort_unstable();
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(&regex_escape(&kubeconfig), "KUBECONFIG");
+    settings.add_filter(&regex_escape(&cluster.data().display().to_string()), "DATA");
     settings.add_filter(&format!(":{port}\\b"), ":PORT");
     settings.add_filter(r"127\.\d+\.", "127.X.");
     settings.add_filter(r"revision \d+", "revision N");

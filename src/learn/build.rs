@@ -1,7 +1,7 @@
 //! Building in a mirror, and what the compiler says about it.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
@@ -88,9 +88,23 @@ pub fn program(mirror: &Mirror, screen: Screen) -> anyhow::Result<Built> {
     // A running program's file can't be written to, but it can be replaced. A link costs nothing, and
     // keeps this program when cargo puts another mirror's in the shared place.
     let new = mirror.root.join(format!("{PROGRAM}.new"));
-    let link = std::fs::hard_link(&shared, &new).or_else(|_| std::fs::copy(&shared, &new).map(drop));
-    link.and_then(|()| std::fs::rename(&new, &own)).context("the program")?;
+    replace(&shared, &new, &own).context("the program")?;
     Ok(Built::Program(own))
+}
+
+/// Makes `own` the same file as `shared`, or a copy where it can't be, by way of `new`.
+///
+/// A rename between two names of one file does nothing and leaves both: `new` goes before and after, or
+/// the next copy to it would empty the file that it is.
+fn replace(shared: &Path, new: &Path, own: &Path) -> std::io::Result<()> {
+    let gone = |path: &Path| match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    gone(new)?;
+    std::fs::hard_link(shared, new).or_else(|_| std::fs::copy(shared, new).map(drop))?;
+    std::fs::rename(new, own)?;
+    gone(new)
 }
 
 fn build(mut cargo: Command, target: &str, screen: Screen) -> anyhow::Result<Built> {
@@ -150,4 +164,22 @@ fn show_progress(stderr: Option<impl Read>, screen: Screen) -> String {
         said.push('\n');
     }
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_has_not_changed_is_kept_however_often_it_is_built() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("shared"), "a program").unwrap();
+        for _ in 0..3 {
+            replace(&path("shared"), &path("new"), &path("own")).unwrap();
+            assert_eq!(std::fs::read_to_string(path("own")).unwrap(), "a program");
+            assert_eq!(std::fs::read_to_string(path("shared")).unwrap(), "a program");
+            assert!(!path("new").exists());
+        }
+    }
 }

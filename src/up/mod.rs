@@ -23,7 +23,7 @@ pub mod unwritten;
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,9 @@ use supervise::{Listener, News, Place, Supervised};
 /// What is logged unless RUST_LOG says otherwise: kube's client calls every refused connection an error.
 pub const LOG_FILTER: &str = "info,kube_client=off,kube_runtime=warn";
 
+/// Where a cluster is unless somebody says otherwise.
+pub const DEFAULT_DATA_DIR: &str = ".kubesmith";
+
 /// How long the last components' lines are waited for once the nodes are Ready.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
@@ -57,7 +60,7 @@ pub struct Options {
     #[arg(long, default_value_t = 3)]
     pub nodes: usize,
     /// Where the cluster keeps everything; `up` on the same directory brings it all back
-    #[arg(long, default_value = ".kubesmith", conflicts_with = "ephemeral")]
+    #[arg(long, default_value = DEFAULT_DATA_DIR, conflicts_with = "ephemeral")]
     pub data_dir: PathBuf,
     /// Keep nothing: a temporary directory, the store in memory
     #[arg(long)]
@@ -106,7 +109,7 @@ pub async fn run(options: Options) -> Result<()> {
         let (took, components) = (began.elapsed(), cluster.parts.len());
         // Their lines come first. Whoever hasn't got that far by now may never do.
         let _ = tokio::time::timeout(LAST_LINES, all_started(started, components)).await;
-        println!("\n{}", greeting(options.nodes, took, &kubeconfig));
+        println!("\n{}", greeting(&options, took, &kubeconfig));
         signalled.cancelled().await;
     }
     println!("\nStopping. Pods get their grace period; Ctrl-C again ends everything at once.");
@@ -223,16 +226,21 @@ async fn all_started(mut started: UnboundedReceiver<String>, components: usize) 
     }
 }
 
-fn greeting(nodes: usize, took: Duration, kubeconfig: &std::path::Path) -> String {
+fn greeting(options: &Options, took: Duration, kubeconfig: &Path) -> String {
     let (ready, path) = (took.as_secs_f32(), kubeconfig.display());
+    let nodes = options.nodes;
+    let default = options.data_dir == Path::new(DEFAULT_DATA_DIR) && !options.ephemeral;
+    let directory = kubeconfig.parent().filter(|_| !default).map(|data| format!(" --data-dir {}", data.display()));
+    let directory = directory.unwrap_or_default();
     let plural = if nodes == 1 { " is" } else { "s are" };
     format!(
         "{nodes} node{plural} Ready after {ready:.1} s. In another terminal:\n\n    \
          export KUBECONFIG={path}\n    \
          kubectl create deployment web --image=kubesmith/web --replicas=3\n    \
          kubectl get pods -o wide --watch\n\n\
-         A node that vanishes (`cargo ks node stop node-2`) is noticed after {} s, and its pods move {} s later\n\
-         (upstream waits 50 s and 300 s). Ctrl-C stops everything.",
+         A node that vanishes is noticed after {} s, and its pods move {} s later (upstream waits 50 s and 300 s):\n\n    \
+         cargo ks node stop node-{nodes}{directory}\n\n\
+         Ctrl-C stops everything.",
         plan::NODE_GRACE_SECONDS,
         plan::EVICTION_SECONDS,
     )

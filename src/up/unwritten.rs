@@ -22,8 +22,11 @@ pub fn watch(stop: impl Fn(&str) + Send + Sync + 'static) {
             let first = told.lock().is_ok_and(|mut told| told.insert(step.clone()));
             if first {
                 println!("  {component:<16} ended: step {step} isn't written yet (cargo ks check {step})");
+                if component == "store" {
+                    println!("  {:<16} ended with it: the store is inside", "apiserver");
+                }
             }
-            stop(component);
+            stop(if component == "store" { "apiserver" } else { component });
         }
     }));
 }
