@@ -13,7 +13,8 @@ use serde_json::json;
 
 use support::{Cluster, eventually, get};
 
-const MINUTE: Duration = Duration::from_secs(60);
+/// How long anything may take in a debug build on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 fn deployment(name: &str, replicas: i32, image: &str) -> Deployment {
     serde_json::from_value(json!({
@@ -59,7 +60,7 @@ async fn wait_for_ready(api: &Api<Deployment>, name: &str, replicas: i32) {
                 && status.replicas == Some(replicas)
         })
     });
-    tokio::time::timeout(MINUTE, ready)
+    tokio::time::timeout(PATIENCE, ready)
         .await
         .unwrap_or_else(|_| panic!("{name} has no {replicas} ready replicas"))
         .expect("watched");
@@ -92,7 +93,7 @@ async fn a_service_is_answered_by_every_replica_in_turn() {
     deploy(&client, "web", 3, "kubesmith/web").await;
     let address = expose(&client, "web").await;
     let replicas = names(&pods(&client, "app=web").await);
-    eventually("the service answers", MINUTE, || get(&address, "/"));
+    eventually("the service answers", PATIENCE, || get(&address, "/"));
 
     let answers: Vec<String> = (0..6).filter_map(|_| answered_by(&get(&address, "/")?, &replicas)).collect();
     assert_eq!(answers.len(), 6, "every request is answered by one of {replicas:?}");
@@ -110,7 +111,7 @@ async fn a_rolling_update_fails_no_request() {
     let client = cluster.client().await;
     deploy(&client, "web", 3, "kubesmith/web:v1").await;
     let address = expose(&client, "web").await;
-    eventually("the service answers", MINUTE, || get(&address, "/"));
+    eventually("the service answers", PATIENCE, || get(&address, "/"));
 
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let asking = std::thread::spawn({
@@ -136,7 +137,7 @@ async fn a_rolling_update_fails_no_request() {
             })
         })
     });
-    tokio::time::timeout(MINUTE, rolled).await.expect("rolled out in time").expect("watched");
+    tokio::time::timeout(PATIENCE, rolled).await.expect("rolled out in time").expect("watched");
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let (answered, failed) = asking.join().expect("it asks");
     assert_eq!(failed, 0, "of {answered} requests");
@@ -162,7 +163,7 @@ async fn a_restart_brings_every_object_and_every_pod_back() {
     let client = cluster.client().await;
     let api: Api<Deployment> = Api::default_namespaced(client.clone());
     wait_for_ready(&api, "web", 2).await;
-    eventually("the service answers again", MINUTE, || get(&address, "/"));
+    eventually("the service answers again", PATIENCE, || get(&address, "/"));
     assert_eq!(names(&pods(&client, "app=web").await), before);
     let after: BTreeSet<_> = pods(&client, "app=web").await.into_iter().filter_map(|pod| pod.metadata.uid).collect();
     assert_eq!(after, uids, "the same pods, not new ones of the same names");
@@ -203,7 +204,7 @@ async fn a_power_cut_loses_no_acknowledged_object() {
         .collect();
     // The cut comes while they write.
     let enough = so_far.wait_for(|count| *count >= 100);
-    tokio::time::timeout(MINUTE, enough).await.expect("written in time").expect("they write");
+    tokio::time::timeout(PATIENCE, enough).await.expect("written in time").expect("they write");
     cluster.kill();
     let mut acknowledged = Vec::new();
     for writer in writers {
@@ -248,9 +249,9 @@ async fn a_node_that_vanishes_loses_its_pods_to_the_others() {
 
     let nodes: Api<Node> = Api::all(client.clone());
     let gone = await_condition(nodes.clone(), "node-2", |node: Option<&Node>| ready_status(node) == Some("Unknown"));
-    tokio::time::timeout(MINUTE, gone).await.expect("noticed in time").expect("watched");
+    tokio::time::timeout(PATIENCE, gone).await.expect("noticed in time").expect("watched");
     let mut moved = false;
-    for _ in 0..600 {
+    for _ in 0..1800 {
         let running: Vec<_> = pods(&client, "app=web").await.into_iter().filter(is_ready).collect();
         moved = running.len() == 3 && running.iter().all(|pod| node_of(pod) != Some("node-2"));
         if moved {
@@ -262,7 +263,7 @@ async fn a_node_that_vanishes_loses_its_pods_to_the_others() {
 
     cluster.node("start", "node-2");
     let back = await_condition(nodes, "node-2", |node: Option<&Node>| ready_status(node) == Some("True"));
-    tokio::time::timeout(MINUTE, back).await.expect("back in time").expect("watched");
+    tokio::time::timeout(PATIENCE, back).await.expect("back in time").expect("watched");
 }
 
 fn ready_status(node: Option<&Node>) -> Option<&str> {
@@ -300,9 +301,9 @@ async fn components_of_their_own_are_started_again() {
     deploy(&client, "web", 1, "kubesmith/web").await;
     for component in ["scheduler", "controllers", "kubelet", "proxy", "apiserver"] {
         let parent = cluster.pid().as_raw();
-        let child = eventually(component, MINUTE, || child_of(parent, component));
+        let child = eventually(component, PATIENCE, || child_of(parent, component));
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(child), nix::sys::signal::Signal::SIGKILL).expect("killed");
-        eventually("another one", MINUTE, || child_of(parent, component).filter(|pid| *pid != child));
+        eventually("another one", PATIENCE, || child_of(parent, component).filter(|pid| *pid != child));
         if component == "apiserver" {
             break; // its store is in memory: what it knew is gone with it
         }
@@ -321,7 +322,7 @@ async fn an_api_server_killed_forgets_nothing_and_nobody_notices_for_long() {
     let client = cluster.client().await;
     deploy(&client, "web", 2, "kubesmith/web").await;
     let address = expose(&client, "web").await;
-    eventually("the service answers", MINUTE, || get(&address, "/"));
+    eventually("the service answers", PATIENCE, || get(&address, "/"));
     let uids = |pods: Vec<Pod>| pods.into_iter().filter_map(|pod| pod.metadata.uid).collect::<BTreeSet<_>>();
     let before = uids(pods(&client, "app=web").await);
 
@@ -331,7 +332,7 @@ async fn an_api_server_killed_forgets_nothing_and_nobody_notices_for_long() {
 
     let api: Api<Deployment> = Api::default_namespaced(client.clone());
     let replicas = json!({ "spec": { "replicas": 4 } });
-    let deadline = std::time::Instant::now() + MINUTE;
+    let deadline = std::time::Instant::now() + PATIENCE;
     while let Err(error) = api.patch("web", &PatchParams::default(), &Patch::Merge(&replicas)).await {
         assert!(std::time::Instant::now() < deadline, "no API server: {error}");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -343,7 +344,7 @@ async fn an_api_server_killed_forgets_nothing_and_nobody_notices_for_long() {
     assert!(before.is_subset(&uids(after)), "the pods of before are still the same");
     let names = names(&pods(&client, "app=web").await);
     let mut answering = BTreeSet::new();
-    eventually("the new replicas answer too", MINUTE, || {
+    eventually("the new replicas answer too", PATIENCE, || {
         answering.extend(get(&address, "/").and_then(|body| answered_by(&body, &names)));
         (answering.len() == 4).then_some(())
     });
@@ -378,7 +379,7 @@ async fn an_image_that_cannot_run_says_what_can() {
             matches!(reason.as_deref(), Some("ErrImagePull" | "ImagePullBackOff"))
         })
     });
-    tokio::time::timeout(MINUTE, waiting).await.expect("refused in time").expect("watched");
+    tokio::time::timeout(PATIENCE, waiting).await.expect("refused in time").expect("watched");
     let events: Api<Event> = Api::default_namespaced(client);
     let mut said = String::new();
     for _ in 0..100 {
