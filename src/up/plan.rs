@@ -122,6 +122,9 @@ fn kubelet(site: &Site, node: &str, address: Ipv4Addr) -> Part {
         flag("client-ca-file", pki.certificate("ca").display()),
         // A quarter of this is the time between two heartbeats, as upstream.
         flag("node-lease-duration-seconds", NODE_GRACE_SECONDS),
+        // Upstream's tenth of the disk is for machines that do nothing else: on a laptop it is used up
+        // by other things, and nothing would ever be scheduled.
+        flag("eviction-hard", "memory.available<100Mi,nodefs.available<100Mi"),
     ];
     part("kubelet", Some(node), Stage::Kubelets, flags)
 }

@@ -104,6 +104,7 @@ impl Kubelet {
             client: client.clone(),
             facts,
             root,
+            thresholds: options.eviction_hard,
             recorder: recorder.clone(),
             network: AtomicBool::new(false),
         });

@@ -1,10 +1,12 @@
 //! What the machine has: processors, memory, disk, names.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use k8s_openapi::api::core::v1::NodeSystemInfo;
 use kubesmith_common::client::KUBERNETES_VERSION;
 
+use crate::quantity::Amount;
 use crate::runtime::Version;
 
 /// The machine's resources.
@@ -23,10 +25,67 @@ pub struct Machine {
 /// How pressed the machine is right now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pressure {
-    /// Less than 100 MiB of memory are available (upstream's `memory.available<100Mi`).
+    /// Too little memory is available.
     pub memory: bool,
-    /// Less than a tenth of the disk is available (`nodefs.available<10%`).
+    /// Too little of the disk is available.
     pub disk: bool,
+}
+
+/// How little may be available before the machine counts as pressed: `--eviction-hard`, as
+/// `pkg/kubelet/eviction/helpers.go` reads it. What isn't named is never short.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Thresholds {
+    memory: Option<Threshold>,
+    disk: Option<Threshold>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Threshold {
+    Kib(u64),
+    /// Of everything that there is.
+    Share(f64),
+}
+
+impl Threshold {
+    fn is_crossed(self, available: u64, size: u64) -> bool {
+        match self {
+            Self::Kib(kib) => available < kib,
+            Self::Share(share) => (available as f64) < size as f64 * share,
+        }
+    }
+}
+
+impl FromStr for Threshold {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is neither a quantity (100Mi) nor a share (10%)");
+        if let Some(percent) = text.strip_suffix('%') {
+            let percent: f64 = percent.parse().map_err(|_| wrong())?;
+            return if (0.0..=100.0).contains(&percent) { Ok(Self::Share(percent / 100.0)) } else { Err(wrong()) };
+        }
+        let kib = Amount::parse(text).and_then(|amount| amount.divided_by(Amount::whole(1024)));
+        kib.and_then(|kib| u64::try_from(kib).ok()).map(Self::Kib).ok_or_else(wrong)
+    }
+}
+
+impl FromStr for Thresholds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut thresholds = Self::default();
+        for part in text.split(',').filter(|part| !part.is_empty()) {
+            let (signal, value) = part.split_once('<').ok_or_else(|| format!("{part:?} is not of the form SIGNAL<VALUE"))?;
+            match signal {
+                "memory.available" => thresholds.memory = Some(value.parse()?),
+                "nodefs.available" => thresholds.disk = Some(value.parse()?),
+                other => {
+                    return Err(format!("{other:?} isn't watched: only memory.available and nodefs.available are"));
+                }
+            }
+        }
+        Ok(thresholds)
+    }
 }
 
 impl Machine {
@@ -53,11 +112,14 @@ impl Machine {
 }
 
 /// How pressed the machine is, as far as can be seen.
-pub fn pressure(root: &Path) -> Pressure {
-    let (size, available) = disk(root);
+pub fn pressure(root: &Path, thresholds: Thresholds) -> Pressure {
+    let (memory_size, memory_available) = (memory("MemTotal:").unwrap_or(0), memory("MemAvailable:"));
+    let (disk_size, disk_available) = disk(root);
+    let crossed =
+        |threshold: Option<Threshold>, available, size| threshold.is_some_and(|it| it.is_crossed(available, size));
     Pressure {
-        memory: memory("MemAvailable:").is_some_and(|kib| kib < 100 * 1024),
-        disk: size > 0 && available < size / 10,
+        memory: memory_available.is_some_and(|available| crossed(thresholds.memory, available, memory_size)),
+        disk: disk_size > 0 && crossed(thresholds.disk, disk_available, disk_size),
     }
 }
 
@@ -86,4 +148,29 @@ fn disk(path: &Path) -> (u64, u64) {
 fn os_image(release: &str) -> String {
     let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
     name.map_or_else(|| "Linux".to_owned(), |name| name.trim_matches('"').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_are_quantities_or_shares_and_nothing_else() {
+        let read: Thresholds = "memory.available<100Mi,nodefs.available<10%".parse().unwrap();
+        assert_eq!(read.memory, Some(Threshold::Kib(100 * 1024)));
+        let disk = read.disk.unwrap();
+        assert!(disk.is_crossed(99, 1000) && !disk.is_crossed(100, 1000));
+        assert_eq!("".parse(), Ok(Thresholds::default()));
+        for wrong in ["nodefs.available", "nodefs.available<x", "nodefs.available<101%", "imagefs.available<15%"] {
+            assert!(wrong.parse::<Thresholds>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_machine_is_pressed_by_its_thresholds_alone() {
+        let root = Path::new("/");
+        assert_eq!(pressure(root, Thresholds::default()), Pressure::default());
+        let everything = "memory.available<1Ei,nodefs.available<1Ei".parse().unwrap();
+        assert_eq!(pressure(root, everything), Pressure { memory: true, disk: true });
+    }
 }

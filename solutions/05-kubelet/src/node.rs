@@ -18,7 +18,7 @@ use kubesmith_common::events::{EventType, Recorder};
 use serde_json::json;
 
 use crate::error::Error;
-use crate::machine::pressure;
+use crate::machine::{Thresholds, pressure};
 use crate::node_status::{NodeFacts, labels, must_write, new_node, node_status};
 
 /// Where the leases of nodes are kept.
@@ -35,6 +35,8 @@ pub struct NodeKeeper {
     pub facts: NodeFacts,
     /// The kubelet's directory, whose disk is watched.
     pub root: PathBuf,
+    /// When it is short of something.
+    pub thresholds: Thresholds,
     /// Says what happens to the node.
     pub recorder: Recorder,
     /// Whether pods can have addresses.
@@ -75,7 +77,7 @@ impl NodeKeeper {
 
     async fn try_register(&self) -> Result<(), kube::Error> {
         let network = self.network.load(Ordering::Relaxed);
-        let node = new_node(&self.facts, pressure(&self.root), network, Timestamp::now());
+        let node = new_node(&self.facts, pressure(&self.root, self.thresholds), network, Timestamp::now());
         match self.api().create(&PostParams::default(), &node).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 409 => {
@@ -95,7 +97,7 @@ impl NodeKeeper {
         let node = self.api().get(&self.facts.name).await?;
         let (old, now) = (node.status.clone().unwrap_or_default(), Timestamp::now());
         let network = self.network.load(Ordering::Relaxed);
-        let new = node_status(&self.facts, &old, pressure(&self.root), network, now);
+        let new = node_status(&self.facts, &old, pressure(&self.root, self.thresholds), network, now);
         if !must_write(&old, &new, now) {
             return Ok(());
         }

@@ -4,6 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use crate::error::Error;
+use crate::machine::Thresholds;
+
+/// Upstream's thresholds, as far as they are watched.
+const DEFAULT_EVICTION: &str = "memory.available<100Mi,nodefs.available<10%";
 
 /// The kubelet's options; names and defaults are upstream's where it has them.
 #[derive(Clone, Debug, clap::Args)]
@@ -47,6 +51,10 @@ pub struct Options {
     /// How many pods the node says that it can run.
     #[arg(long, default_value_t = 110)]
     pub max_pods: u32,
+    /// With how little left the node says that it is short of memory or disk, and takes no more pods;
+    /// what runs goes on running.
+    #[arg(long, default_value = DEFAULT_EVICTION)]
+    pub eviction_hard: Thresholds,
     /// Whether to create the Node object.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
     pub register_node: bool,
@@ -61,7 +69,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Options for a node of this name, everything else being as by default.
+    /// Options for a node of this name, everything else being as by default, but that it is never short
+    /// of memory or disk.
     pub fn new(kubeconfig: PathBuf, name: &str, root_dir: PathBuf) -> Self {
         Self {
             kubeconfig,
@@ -76,6 +85,7 @@ impl Options {
             node_status_update_frequency: 10,
             node_lease_duration_seconds: 40,
             max_pods: 110,
+            eviction_hard: Thresholds::default(),
             register_node: true,
             container_runtime_endpoint: String::new(),
             web_program: Vec::new(),
