@@ -75,7 +75,8 @@ impl FromStr for Thresholds {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut thresholds = Self::default();
         for part in text.split(',').filter(|part| !part.is_empty()) {
-            let (signal, value) = part.split_once('<').ok_or_else(|| format!("{part:?} is not of the form SIGNAL<VALUE"))?;
+            let (signal, value) =
+                part.split_once('<').ok_or_else(|| format!("{part:?} is not of the form SIGNAL<VALUE"))?;
             match signal {
                 "memory.available" => thresholds.memory = Some(value.parse()?),
                 "nodefs.available" => thresholds.disk = Some(value.parse()?),
