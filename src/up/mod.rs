@@ -45,7 +45,7 @@ pub const LOG_FILTER: &str = "info,kube_client=off,kube_runtime=warn";
 pub const DEFAULT_DATA_DIR: &str = ".kubesmith";
 
 /// How long the last components' lines are waited for once the nodes are Ready.
-const LAST_LINES: Duration = Duration::from_secs(2);
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// How long the components may take to end at once.
 const CUT: Duration = Duration::from_secs(2);
